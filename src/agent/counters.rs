@@ -1,0 +1,48 @@
+//! What is counted since the start. Each becomes a row in `/metrics`.
+
+/// Counters only grow; all begin at 0 with the process.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Successful connects with AIWM.
+    pub aiwm_connection_success: u64,
+    /// Failed connects with AIWM.
+    pub aiwm_connection_failure: u64,
+    /// Heartbeats that AIWM took.
+    pub aiwm_heartbeat_success: u64,
+    /// Heartbeats that AIWM did not take.
+    pub aiwm_heartbeat_failure: u64,
+    /// Connects that replaced a living token.
+    pub aiwm_token_refresh: u64,
+    /// Answers of AIWM that differed from the one before.
+    pub aiwm_config_update: u64,
+    /// Registrations that ALEX OS took.
+    pub alexos_registration_success: u64,
+    /// Registrations that it did not take.
+    pub alexos_registration_failure: u64,
+    /// Health reports that it took.
+    pub alexos_report_success: u64,
+    /// Health reports that it did not take.
+    pub alexos_report_failure: u64,
+    /// Events that a destination took.
+    pub deliveries_success: u64,
+    /// Tries of a delivery that failed and are tried again.
+    pub deliveries_retried: u64,
+    /// Events that a destination refused for good.
+    pub deliveries_parked: u64,
+    /// Events that the ledger dropped before a destination had them.
+    pub deliveries_lost: u64,
+    /// Events written.
+    pub events_recorded: u64,
+    /// Webhooks stored.
+    pub webhooks_stored: u64,
+    /// Webhooks answered from memory because their id was known.
+    pub webhooks_duplicate: u64,
+    /// Webhooks turned away because the ledger could not take them.
+    pub webhooks_turned_away: u64,
+    /// Commits asked for.
+    pub commits: u64,
+    /// Commits that failed.
+    pub commits_failed: u64,
+    /// Answers with an unknown or outdated id.
+    pub answers_dropped: u64,
+}

@@ -1,0 +1,184 @@
+//! The unified event: what everything that matters becomes, written once to the ledger.
+
+use super::ids::Seq;
+use super::time::Wall;
+
+/// How grave an event is. ALEX OS adds `critical` to the documents' three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Severity {
+    /// Something happened.
+    #[default]
+    Info,
+    /// An operator may want to know.
+    Warning,
+    /// Something failed.
+    Error,
+    /// Something failed that others depend on.
+    Critical,
+}
+
+impl Severity {
+    /// Every severity, in growing order.
+    pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Error, Self::Critical];
+
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// Reads the word on the wire.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.as_str() == text)
+    }
+}
+
+/// Where an event came from (the documents' three sources).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Source {
+    /// This agent and its own clients.
+    #[default]
+    Chainbot,
+    /// The container monitor.
+    Watchtower,
+    /// ALEX OS.
+    AlexOs,
+}
+
+impl Source {
+    /// Every source.
+    pub const ALL: [Self; 3] = [Self::Chainbot, Self::Watchtower, Self::AlexOs];
+
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Chainbot => "chainbot",
+            Self::Watchtower => "watchtower",
+            Self::AlexOs => "alex_os",
+        }
+    }
+
+    /// Reads the word on the wire.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.as_str() == text)
+    }
+}
+
+/// A valid JSON value as compact text. Only `wire/` makes one from foreign text, after parsing it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JsonText(pub String);
+
+impl JsonText {
+    /// `{}`.
+    #[must_use]
+    pub fn empty_object() -> Self {
+        Self("{}".to_owned())
+    }
+
+    /// An object of string values, written with JSON's escapes. Keys must need no escape.
+    #[must_use]
+    pub fn of_strings(fields: &[(&str, &str)]) -> Self {
+        let mut text = String::from("{");
+        for (index, (key, value)) in fields.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            text.push('"');
+            text.push_str(key);
+            text.push_str("\":");
+            push_json_string(&mut text, value);
+        }
+        text.push('}');
+        Self(text)
+    }
+}
+
+/// Appends `value` to `text` as a JSON string (RFC 8259 section 7), quotes included.
+pub fn push_json_string(text: &mut String, value: &str) {
+    use std::fmt::Write;
+    text.push('"');
+    for c in value.chars() {
+        match c {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            c if (c as u32) < 0x20 => {
+                let _ = write!(text, "\\u{:04x}", c as u32);
+            }
+            c => text.push(c),
+        }
+    }
+    text.push('"');
+}
+
+/// An event that has no place in the ledger yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventDraft {
+    /// 1 to `limits::EVENT_TYPE_BYTES_MAX` bytes of `A-Z a-z 0-9 . _ -`.
+    pub kind: String,
+    /// Where it came from.
+    pub source: Source,
+    /// How grave it is.
+    pub severity: Severity,
+    /// One line for people, at most `limits::EVENT_MESSAGE_BYTES_MAX` bytes.
+    pub message: String,
+    /// A JSON object: for a webhook, the caller's body.
+    pub metadata: JsonText,
+}
+
+/// An event with its place and time. What the ledger keeps and everybody is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Place in the ledger.
+    pub seq: Seq,
+    /// When the agent took it, by the calendar it had then.
+    pub at: Wall,
+    /// As in `EventDraft`.
+    pub kind: String,
+    /// As in `EventDraft`.
+    pub source: Source,
+    /// As in `EventDraft`.
+    pub severity: Severity,
+    /// As in `EventDraft`.
+    pub message: String,
+    /// As in `EventDraft`.
+    pub metadata: JsonText,
+}
+
+/// Which events a reader wants. Empty lists mean "all".
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct EventFilter {
+    /// Exact types, or a prefix ending in `*`.
+    pub kinds: Vec<String>,
+    /// Severities wanted, each named exactly.
+    pub severities: Vec<Severity>,
+    /// Sources wanted.
+    pub sources: Vec<Source>,
+}
+
+impl EventFilter {
+    /// Whether an event with these properties passes.
+    #[must_use]
+    pub fn matches(&self, kind: &str, severity: Severity, source: Source) -> bool {
+        (self.kinds.is_empty() || self.kinds.iter().any(|pattern| kind_matches(pattern, kind)))
+            && (self.severities.is_empty() || self.severities.contains(&severity))
+            && (self.sources.is_empty() || self.sources.contains(&source))
+    }
+}
+
+fn kind_matches(pattern: &str, kind: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => kind.starts_with(prefix),
+        None => pattern == kind,
+    }
+}

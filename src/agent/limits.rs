@@ -1,0 +1,74 @@
+//! Every bound of the agent, with its unit and what happens at it; checked against each other at compile time.
+
+/// Longest event type in bytes. Beyond: the webhook is refused with 422.
+pub const EVENT_TYPE_BYTES_MAX: usize = 64;
+/// Longest event message in bytes. Beyond: cut at a character and marked with an ellipsis.
+pub const EVENT_MESSAGE_BYTES_MAX: usize = 256;
+/// Largest request body in bytes. Beyond: 413.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Largest answer of a peer that is read, in bytes. Beyond: `TransportFault::TooLarge`.
+pub const REPLY_BYTES_MAX: usize = 256 * 1024;
+/// Largest request head in bytes. Beyond: 431 and close.
+pub const HEAD_BYTES_MAX: usize = 8 * 1024;
+/// Most header fields of a request. Beyond: 431 and close.
+pub const HEADERS_MAX: usize = 64;
+/// Most connections to the open port at once. Beyond: a new one is closed at once, one slot kept for loopback.
+pub const CONNECTIONS_MAX: usize = 64;
+/// Most connections of one foreign address at once. Beyond: the new one is closed at once.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 16;
+/// Time for a request head to arrive, in milliseconds. Beyond: closed.
+pub const HEAD_TIME_MAX_MS: u64 = 10_000;
+/// Time for a request body to arrive, in milliseconds. Beyond: 408 and close.
+pub const BODY_TIME_MAX_MS: u64 = 20_000;
+/// Time for the client to take some bytes of an answer, in milliseconds. Beyond: closed.
+pub const WRITE_STALL_MAX_MS: u64 = 20_000;
+/// Time that a kept-alive connection may idle, in milliseconds. Beyond: closed.
+pub const IDLE_TIME_MAX_MS: u64 = 60_000;
+
+/// Most writes that wait for a commit. Beyond: an intake is answered 503 with Retry-After.
+pub const JOURNAL_WRITES_MAX: usize = 256;
+/// Most bytes of events that wait for a commit. Beyond: an intake is answered 503 with Retry-After.
+pub const JOURNAL_BYTES_MAX: usize = 512 * 1024;
+/// Writes that make a commit go out at once.
+pub const COMMIT_BATCH_RECORDS: usize = 16;
+/// Longest time that a write waits for company before its commit goes out, in milliseconds.
+pub const COMMIT_GATHER_MS: u64 = 50;
+/// Longest time that a caller waits for its commit, in milliseconds. Beyond: 503, outcome unknown.
+pub const COMMIT_WAIT_MAX_MS: u64 = 30_000;
+/// Longest time that a moved cursor stays unwritten, in milliseconds.
+pub const CURSOR_LAG_MAX_MS: u64 = 2_000;
+
+/// Most `[[webhooks]]` entries. Beyond: a config error.
+pub const HOOKS_MAX: usize = 16;
+/// Most calls to `[[webhooks]]` in flight at once; ALEX OS and AIWM have one place each beside them.
+pub const HOOK_CALLS_MAX: usize = 2;
+/// Most calls in flight in all: the shell keeps as many helper threads.
+pub const CALLS_MAX: usize = 4;
+/// Records that one `Fetch` looks at before it reports how far it came.
+pub const FETCH_SCAN_MAX: usize = 256;
+/// Webhook ids remembered to answer a repetition. Beyond: the oldest is forgotten.
+pub const INBOX_IDS_MAX: u64 = 10_000;
+/// Longest `webhook-id` or `Idempotency-Key` in bytes. Beyond: 400.
+pub const DEDUPE_ID_BYTES_MAX: usize = 256;
+/// Most bytes of an instruction kept of the controller. Beyond: cut at a character.
+pub const INSTRUCTION_BYTES_MAX: usize = 32 * 1024;
+/// Most tools kept of the controller. Beyond: the rest is dropped and counted.
+pub const TOOLS_MAX: usize = 128;
+/// Most settings kept of the controller. Beyond: the rest is dropped and counted.
+pub const SETTINGS_MAX: usize = 64;
+/// Most agents of ALEX OS's canon kept. Beyond: the rest is dropped.
+pub const CANON_MAX: usize = 64;
+/// Lines of the log that a health report carries.
+pub const LOG_EXCERPT_LINES: usize = 5;
+
+/// Longest backoff between tries of anything, in milliseconds.
+pub const BACKOFF_MAX_MS: u64 = 5 * 60 * 1_000;
+/// How long a path that a peer does not offer is left alone, in milliseconds.
+pub const NOT_OFFERED_RECHECK_MS: u64 = 15 * 60 * 1_000;
+/// How long stopping may take, in milliseconds. Beyond: the process ends without the peers' answers.
+pub const STOP_TIME_MAX_MS: u64 = 1_800;
+
+const _: () = assert!(HOOK_CALLS_MAX + 2 <= CALLS_MAX, "ALEX OS and AIWM need a place each");
+const _: () = assert!(BODY_BYTES_MAX * 2 <= JOURNAL_BYTES_MAX, "two largest events must fit the journal");
+const _: () = assert!(COMMIT_BATCH_RECORDS <= JOURNAL_WRITES_MAX);
+const _: () = assert!(CONNECTIONS_PER_ADDRESS_MAX < CONNECTIONS_MAX);

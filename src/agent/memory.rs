@@ -1,0 +1,110 @@
+//! What the ledger held when the agent was made, and what it is asked to write.
+
+use super::event::Event;
+use super::ids::{DedupeKey, Destination, LedgerId, Seq};
+use super::time::Wall;
+
+/// What the ledger held. `Memory::default()` is a ledger that was just made (with `LedgerId(0)`).
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Memory {
+    /// The ledger's name.
+    pub ledger: LedgerId,
+    /// The oldest event kept; `Seq(last.0 + 1)` if there is none.
+    pub oldest: Seq,
+    /// The newest event; `Seq(0)` if there never was one.
+    pub last: Seq,
+    /// Time of the newest event, if there is one.
+    pub newest_at: Option<Wall>,
+    /// The last event each destination has behind it.
+    pub cursors: Vec<(Destination, Seq)>,
+    /// Named small values, see `FactKey`.
+    pub facts: Vec<(FactKey, String)>,
+    /// What had to be done to open the ledger, for an event. `None`: nothing.
+    pub recovered: Option<Recovery>,
+}
+
+/// A ledger was damaged, and this is what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// What was wrong, for people.
+    pub reason: String,
+    /// File name of the quarantined ledger.
+    pub quarantined_as: String,
+    /// Events whose checksum held and that were carried over.
+    pub events_salvaged: u64,
+    /// Records that were lost, as far as they could be counted.
+    pub records_lost: u64,
+}
+
+/// The named small values in the ledger's `facts` table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FactKey {
+    /// The id that ALEX OS gave us, as text.
+    AlexosAgentId,
+    /// The controller's last good answer as JSON (`ControllerAnswer`, never the token). `wire/aiwm.rs` writes and reads it.
+    Controller,
+    /// Destinations that said 410: JSON array of cursor keys.
+    HooksDisabled,
+    /// Whether the previous run said goodbye: "stopped" or "running".
+    LastRun,
+}
+
+impl FactKey {
+    /// Every key.
+    pub const ALL: [Self; 4] = [Self::AlexosAgentId, Self::Controller, Self::HooksDisabled, Self::LastRun];
+
+    /// The name in the ledger.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AlexosAgentId => "alex_os.agent_id",
+            Self::Controller => "aiwm.controller",
+            Self::HooksDisabled => "webhooks.disabled",
+            Self::LastRun => "run",
+        }
+    }
+
+    /// Reads the name in the ledger.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|key| key.as_str() == name)
+    }
+}
+
+/// One thing to make durable. All writes of a commit become durable together or not at all.
+/// Writing the same thing twice is harmless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Put this event at its place.
+    Event(Event),
+    /// Remember that this id was answered with that event.
+    Inbox {
+        /// The caller's id, hashed.
+        key: DedupeKey,
+        /// The event that it became.
+        seq: Seq,
+    },
+    /// This destination has everything up to `seq` behind it.
+    Cursor {
+        /// The reader.
+        destination: Destination,
+        /// The last event behind it.
+        seq: Seq,
+    },
+    /// This destination is no longer configured: forget it, so that it holds no events back.
+    CursorGone(Destination),
+    /// Set a named value; an empty one removes it.
+    Fact(FactKey, String),
+}
+
+impl Write {
+    /// About how many bytes this holds in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Event(event) => 96 + event.kind.len() + event.message.len() + event.metadata.0.len(),
+            Self::Fact(_, value) => 48 + value.len(),
+            Self::Inbox { .. } | Self::Cursor { .. } | Self::CursorGone(_) => 64,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The agent as it shows itself: one plain value from which `/health`, `/status`, `/metrics` and the polled lists are made.
+
+use super::counters::Counters;
+use super::effect::{EventsPath, Health};
+use super::ids::{LedgerId, Seq};
+use super::input::{CanonEntry, CommitFault, Generation, Sample, Setting};
+use super::time::{Trust, Wall};
+
+/// Everything that may be shown, at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// The time to write on things.
+    pub at: Wall,
+    /// How far it may be believed.
+    pub trust: Trust,
+    /// Milliseconds since the agent started.
+    pub uptime_ms: u64,
+    /// How we are.
+    pub health: Health,
+    /// Why someone should look, if someone should.
+    pub attention: Option<String>,
+    /// Stopping.
+    pub is_stopping: bool,
+    /// The ledger.
+    pub ledger: LedgerStatus,
+    /// ALEX OS, if configured.
+    pub alexos: Option<AlexosStatus>,
+    /// AIWM, if enabled.
+    pub aiwm: Option<AiwmStatus>,
+    /// ALEX OS's event receiver and the `[[webhooks]]`, in the order of the config.
+    pub destinations: Vec<DestinationStatus>,
+    /// The last sample of the machine.
+    pub sample: Option<Sample>,
+    /// What was counted since the start.
+    pub counters: Counters,
+}
+
+/// The ledger, as the agent knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LedgerStatus {
+    /// Its name.
+    pub id: LedgerId,
+    /// The oldest event kept.
+    pub oldest: Seq,
+    /// The newest durable event.
+    pub durable: Seq,
+    /// Writes that wait for a commit.
+    pub pending: usize,
+    /// Why the last commit failed, until one succeeds.
+    pub fault: Option<CommitFault>,
+}
+
+/// ALEX OS, as the agent knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlexosStatus {
+    /// `unregistered | registering | registered | retrying | not_offered | failed`.
+    pub registration: &'static str,
+    /// Tries since the last success.
+    pub attempts: u32,
+    /// When it last took a registration.
+    pub last_registration: Option<Wall>,
+    /// When it last took a health report.
+    pub last_report: Option<Wall>,
+    /// The id that it gave us.
+    pub agent_id: Option<String>,
+    /// How it takes events; `None`: not found out, or not at all.
+    pub events_path: Option<EventsPath>,
+    /// What it last failed at, for people.
+    pub last_fault: Option<String>,
+    /// Milliseconds to the next try, if one is waited for.
+    pub next_try_in_ms: Option<u64>,
+    /// Its agents, where it offers a canon.
+    pub canon: Vec<CanonEntry>,
+}
+
+/// AIWM, as the agent knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AiwmStatus {
+    /// `connecting | connected | local | suspended | gone | refused`.
+    pub state: &'static str,
+    /// The shape of its answers, once seen.
+    pub generation: Option<Generation>,
+    /// When it last let us in.
+    pub last_connect: Option<Wall>,
+    /// Milliseconds since it last took a heartbeat.
+    pub last_beat_age_ms: Option<u64>,
+    /// What it last failed at, for people.
+    pub last_fault: Option<String>,
+    /// Milliseconds to the next try, if one is waited for.
+    pub next_try_in_ms: Option<u64>,
+    /// Bytes of the instruction in force.
+    pub instruction_bytes: usize,
+    /// Whether instruction, tools and settings are the controller's from this run (else: from the ledger, or none).
+    pub is_fresh: bool,
+    /// Allowed tools; `None`: the controller does not say.
+    pub tools: Option<Vec<String>>,
+    /// Settings in force.
+    pub settings: Vec<Setting>,
+    /// Title of the work that waits there.
+    pub work: Option<String>,
+}
+
+/// One reader of the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DestinationStatus {
+    /// `alex_os` or `webhook:<key>`.
+    pub key: String,
+    /// For people: the URL without secrets.
+    pub shown: String,
+    /// `idle | sending | waiting | not_offered | disabled`.
+    pub state: &'static str,
+    /// The last event behind it.
+    pub cursor: Seq,
+    /// Places between the cursor and the newest durable event.
+    pub behind: u64,
+    /// Tries of the event at hand.
+    pub attempts: u32,
+    /// Milliseconds to the next try, if one is waited for.
+    pub next_try_in_ms: Option<u64>,
+    /// What it last failed at, for people.
+    pub last_fault: Option<String>,
+}

@@ -1,0 +1,1 @@
+//! Hands and senses: clocks, sockets, threads, files, signals. Decides nothing.
