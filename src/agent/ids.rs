@@ -105,8 +105,14 @@ mod tests {
         assert_eq!(id(66).to_string(), "000000000042-deadbeef");
         assert_eq!(EventId::parse("000000000042-deadbeef"), Some(id(66)));
         assert!(id(9).to_string() < id(10).to_string());
-        for bad in ["", "0", "42-deadbeef", "000000000042-DEADBEEF", "000000000042-deadbeef0", "+00000000042-deadbeef"]
-        {
+        for bad in [
+            "",
+            "0",
+            "42-deadbeef",
+            "000000000042-DEADBEEF",
+            "000000000042-deadbeef0",
+            "+00000000042-deadbeef",
+        ] {
             assert_eq!(EventId::parse(bad), None, "{bad}");
         }
     }

@@ -213,6 +213,8 @@ pub enum AiwmReply {
         expires_in_s: Option<u64>,
         /// Instruction, tools, settings.
         answer: Box<ControllerAnswer>,
+        /// The same as the text of `FactKey::Controller`, without anything secret.
+        fact: String,
     },
     /// Of a heartbeat or disconnect: taken.
     Taken {

@@ -2,6 +2,7 @@
 
 use super::event::Event;
 use super::ids::{DedupeKey, Destination, LedgerId, Seq};
+use super::input::ControllerAnswer;
 use super::time::Wall;
 
 /// What the ledger held. `Memory::default()` is a ledger that was just made (with `LedgerId(0)`).
@@ -19,6 +20,8 @@ pub struct Memory {
     pub cursors: Vec<(Destination, Seq)>,
     /// Named small values, see `FactKey`.
     pub facts: Vec<(FactKey, String)>,
+    /// `FactKey::Controller`, read by the shell with `wire::aiwm::controller_from_fact`.
+    pub controller: Option<ControllerAnswer>,
     /// What had to be done to open the ledger, for an event. `None`: nothing.
     pub recovered: Option<Recovery>,
 }

@@ -1,0 +1,1 @@
+//! JSON as views into checked text.
