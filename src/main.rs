@@ -1,5 +1,5 @@
 //! Arguments, command, exit code.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    chainbot::cli::main(std::env::args_os().skip(1))
 }
