@@ -6,9 +6,13 @@
 
 pub mod aiwm;
 pub mod alexos;
+pub mod event_json;
 pub mod hooks;
 pub mod json;
+pub mod standard_webhooks;
 pub mod time;
+pub mod webhook;
+pub mod words;
 
 use crate::agent::effect::Call;
 use crate::agent::ids::{CorrelationId, LedgerId};

@@ -1,0 +1,58 @@
+//! Foreign text made fit for logs, messages and status pages: one line, bounded, no control characters.
+
+/// At most `max` bytes of `text` on one line: control characters (and those that turn the direction of writing) become
+/// spaces, spaces at the ends go, and a cut is marked with an ellipsis. `max` is at least 3.
+#[must_use]
+pub fn one_line(text: &str, max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(max));
+    for c in text.trim().chars() {
+        let c = if is_unprintable(c) { ' ' } else { c };
+        if out.len() + c.len_utf8() > max {
+            while out.len() + '…'.len_utf8() > max && out.pop().is_some() {}
+            out.push('…');
+            break;
+        }
+        out.push(c);
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+fn is_unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// At most `max` bytes of `text`, cut at a character. Nothing marks the cut.
+#[must_use]
+pub fn cut(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_becomes_one_bounded_line() {
+        assert_eq!(one_line("  a\r\nb\u{1b}[31m\u{202e}c ", 200), "a  b [31m c");
+        assert_eq!(one_line("ééé", 6), "ééé");
+        assert_eq!(one_line("éééé", 6), "é…");
+        assert_eq!(one_line("abcdef", 5), "ab…");
+        assert_eq!(one_line("abc", 3), "abc");
+        assert_eq!(one_line("\n\n", 3), "");
+        for max in 3..40 {
+            assert!(one_line(&"日本é\u{1f600}a".repeat(9), max).len() <= max);
+        }
+    }
+
+    #[test]
+    fn a_cut_keeps_characters_whole() {
+        assert_eq!(cut("aé", 2), "a");
+        assert_eq!(cut("aé", 3), "aé");
+        assert_eq!(cut("é", 0), "");
+    }
+}
