@@ -1,0 +1,167 @@
+//! The thread that waits for the disk: commits in the order asked, several that queue up in one transaction.
+//!
+//! An fsync on an SD card may take seconds; the loop must not wait for it. The thread ends when its sender is dropped.
+
+use std::io;
+use std::thread::{self, JoinHandle};
+
+use smol::channel::{self, Receiver, Sender};
+
+use crate::agent::ids::{Seq, Ticket};
+use crate::agent::input::CommitFault;
+use crate::agent::memory::Write;
+
+/// Commits that may wait at once. The agent has one in flight; the rest is room for a stop.
+const QUEUE_MAX: usize = 4;
+/// Stack of the thread in bytes. Pages of it that were never touched cost nothing.
+const STACK_BYTES: usize = 192 * 1024;
+
+/// Something that makes writes durable: the ledger, or a test's own.
+pub trait Commits: Send + 'static {
+    /// Makes all of this durable together and answers the oldest event that is still kept.
+    ///
+    /// # Errors
+    /// Whether anything became durable is unknown.
+    fn commit(&self, writes: &[Write]) -> Result<Seq, CommitFault>;
+}
+
+/// What came of a commit: its ticket, and the oldest event kept.
+pub type Committed = (Ticket, Result<Seq, CommitFault>);
+
+/// The loop's end of the thread `ledger`.
+#[derive(Debug)]
+pub struct Committer {
+    jobs: Sender<(Ticket, Vec<Write>)>,
+    done: Receiver<Committed>,
+    thread: JoinHandle<()>,
+}
+
+impl Committer {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system has no room for another thread.
+    pub fn start<L: Commits>(ledger: L) -> io::Result<Self> {
+        let (jobs, asked) = channel::bounded(QUEUE_MAX);
+        let (answer, done) = channel::bounded(QUEUE_MAX);
+        let work = move || serve(&ledger, &asked, &answer);
+        let thread = thread::Builder::new().name("ledger".to_owned()).stack_size(STACK_BYTES).spawn(work)?;
+        Ok(Self { jobs, done, thread })
+    }
+
+    /// Asks for a commit; it is answered by [`Committer::next`].
+    ///
+    /// # Errors
+    /// `QUEUE_MAX` commits wait already, or the thread is gone: these writes go nowhere.
+    pub fn submit(&self, ticket: Ticket, writes: Vec<Write>) -> Result<(), CommitFault> {
+        self.jobs.try_send((ticket, writes)).map_err(|_| CommitFault::Io)
+    }
+
+    /// The next commit that came back, in the order asked. Waits for ever if none was asked.
+    pub async fn next(&self) -> Committed {
+        match self.done.recv().await {
+            Ok(committed) => committed,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Lets the thread do what it was asked and end; what was not yet taken by [`Committer::next`] comes back here.
+    pub fn finish(self) -> Vec<Committed> {
+        let Self { jobs, done, thread } = self;
+        drop(jobs);
+        let mut rest = Vec::new();
+        while let Ok(committed) = done.recv_blocking() {
+            rest.push(committed);
+        }
+        // A panic of the thread was reported by its hook; there is nothing to add to it here.
+        let _ = thread.join();
+        rest
+    }
+}
+
+fn serve<L: Commits>(ledger: &L, asked: &Receiver<(Ticket, Vec<Write>)>, answer: &Sender<Committed>) {
+    while let Ok((ticket, mut writes)) = asked.recv_blocking() {
+        let mut tickets = vec![ticket];
+        while let Ok((ticket, more)) = asked.try_recv() {
+            tickets.push(ticket);
+            writes.extend(more);
+        }
+        let result = ledger.commit(&writes);
+        for ticket in tickets {
+            if answer.send_blocking((ticket, result)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    use crate::agent::memory::FactKey;
+
+    /// Tells how many writes each commit had, and waits for a word before each.
+    struct Slow {
+        commits: mpsc::Sender<usize>,
+        go: mpsc::Receiver<Result<Seq, CommitFault>>,
+    }
+
+    impl Commits for Slow {
+        fn commit(&self, writes: &[Write]) -> Result<Seq, CommitFault> {
+            self.commits.send(writes.len()).expect("the test listens");
+            self.go.recv().expect("the test speaks")
+        }
+    }
+
+    fn slow() -> (Committer, mpsc::Receiver<usize>, mpsc::Sender<Result<Seq, CommitFault>>) {
+        let (commits, seen) = mpsc::channel();
+        let (say, go) = mpsc::channel();
+        (Committer::start(Slow { commits, go }).expect("a thread"), seen, say)
+    }
+
+    fn writes(count: usize) -> Vec<Write> {
+        vec![Write::Fact(FactKey::LastRun, "running".to_owned()); count]
+    }
+
+    #[test]
+    fn what_queues_up_goes_in_one_transaction_and_answers_in_order() {
+        let (committer, seen, say) = slow();
+        committer.submit(Ticket(1), writes(1)).expect("room");
+        assert_eq!(seen.recv(), Ok(1), "the first goes alone");
+        committer.submit(Ticket(2), writes(2)).expect("room");
+        committer.submit(Ticket(3), writes(3)).expect("room");
+        say.send(Ok(Seq(7))).expect("it waits");
+        assert_eq!(seen.recv(), Ok(5), "the others go together");
+        say.send(Err(CommitFault::Full)).expect("it waits");
+        let next = || smol::block_on(committer.next());
+        assert_eq!(next(), (Ticket(1), Ok(Seq(7))));
+        assert_eq!(next(), (Ticket(2), Err(CommitFault::Full)));
+        assert_eq!(next(), (Ticket(3), Err(CommitFault::Full)));
+        assert_eq!(committer.finish(), []);
+    }
+
+    #[test]
+    fn finishing_does_what_was_asked_and_hands_back_the_answers() {
+        let (committer, _seen, say) = slow();
+        committer.submit(Ticket(1), writes(1)).expect("room");
+        say.send(Ok(Seq(1))).expect("it listens");
+        say.send(Ok(Seq(2))).expect("it listens");
+        assert_eq!(committer.finish(), [(Ticket(1), Ok(Seq(1)))]);
+    }
+
+    #[test]
+    fn a_full_queue_is_refused_instead_of_waited_for() {
+        let (committer, seen, say) = slow();
+        committer.submit(Ticket(0), writes(1)).expect("room");
+        assert_eq!(seen.recv(), Ok(1));
+        for ticket in 1..=QUEUE_MAX as u64 {
+            committer.submit(Ticket(ticket), writes(1)).expect("room");
+        }
+        assert_eq!(committer.submit(Ticket(9), writes(1)), Err(CommitFault::Io));
+        say.send(Ok(Seq(1))).expect("it waits");
+        say.send(Ok(Seq(1))).expect("it listens");
+        assert_eq!(committer.finish().len(), QUEUE_MAX + 1);
+    }
+}
