@@ -1,1 +1,11 @@
 //! Hands and senses: clocks, sockets, threads, files, signals. Decides nothing.
+
+pub mod calls;
+pub mod clock;
+pub mod committer;
+pub mod log;
+pub mod resolve;
+pub mod sense;
+pub mod signals;
+pub mod state;
+mod tls;
