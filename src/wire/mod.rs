@@ -8,6 +8,7 @@ pub mod aiwm;
 pub mod alexos;
 pub mod event_json;
 pub mod hooks;
+pub mod http_head;
 pub mod json;
 pub mod standard_webhooks;
 pub mod time;
