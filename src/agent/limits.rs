@@ -6,6 +6,9 @@ pub const EVENT_TYPE_BYTES_MAX: usize = 64;
 pub const EVENT_MESSAGE_BYTES_MAX: usize = 256;
 /// Largest request body in bytes. Beyond: 413.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of request bodies held at once over all connections; the share of one largest body is kept for loopback.
+/// Beyond: 503 with Retry-After and close.
+pub const BODIES_BYTES_MAX: usize = 256 * 1024;
 /// Largest answer of a peer that is read, in bytes. Beyond: `TransportFault::TooLarge`.
 pub const REPLY_BYTES_MAX: usize = 256 * 1024;
 /// Largest request head in bytes. Beyond: 431 and close.
@@ -24,6 +27,8 @@ pub const BODY_TIME_MAX_MS: u64 = 20_000;
 pub const WRITE_STALL_MAX_MS: u64 = 20_000;
 /// Time that a kept-alive connection may idle, in milliseconds. Beyond: closed.
 pub const IDLE_TIME_MAX_MS: u64 = 60_000;
+/// Time for a client to read the last answer of a connection, in milliseconds. Beyond: dropped.
+pub const LINGER_TIME_MAX_MS: u64 = 500;
 
 /// Most writes that wait for a commit. Beyond: an intake is answered 503 with Retry-After.
 pub const JOURNAL_WRITES_MAX: usize = 256;
@@ -71,4 +76,5 @@ pub const STOP_TIME_MAX_MS: u64 = 1_800;
 const _: () = assert!(HOOK_CALLS_MAX + 2 <= CALLS_MAX, "ALEX OS and AIWM need a place each");
 const _: () = assert!(BODY_BYTES_MAX * 2 <= JOURNAL_BYTES_MAX, "two largest events must fit the journal");
 const _: () = assert!(COMMIT_BATCH_RECORDS <= JOURNAL_WRITES_MAX);
+const _: () = assert!(BODY_BYTES_MAX * 2 <= BODIES_BYTES_MAX, "loopback and one stranger need a body each");
 const _: () = assert!(CONNECTIONS_PER_ADDRESS_MAX < CONNECTIONS_MAX);

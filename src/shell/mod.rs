@@ -3,6 +3,7 @@
 pub mod calls;
 pub mod clock;
 pub mod committer;
+pub mod http;
 pub mod log;
 pub mod resolve;
 pub mod sense;

@@ -1,0 +1,62 @@
+//! hyper's reading and writing, over a line: it sees the bytes of one request and nothing beyond.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+use super::exchange::Exchange;
+use super::line::{Left, Line};
+
+/// One request's view of a connection.
+pub(super) struct Adapter<'a> {
+    pub(super) line: &'a mut Line,
+    pub(super) exchange: Rc<Exchange>,
+}
+
+impl Read for Adapter<'_> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Adapter { line, exchange } = self.get_mut();
+        if line.left == Left::Exactly(0) && exchange.is_endless() {
+            // Nothing put into `buf` tells hyper that the client has left, and hyper drops the answer.
+            return line.poll_closed(cx).map(Ok);
+        }
+        line.poll_pass(cx, buf.remaining(), |bytes| buf.put_slice(bytes))
+    }
+}
+
+impl Write for Adapter<'_> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.exchange.on_flushed(cx);
+        Poll::Ready(Ok(()))
+    }
+
+    /// hyper has flushed by then; how the socket ends is the connection's affair.
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.line.poll_write(cx, bufs);
+        self.exchange.on_write(written.is_pending());
+        written
+    }
+}

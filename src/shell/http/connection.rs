@@ -1,0 +1,101 @@
+//! One connection from its first byte to its last: head, exchange, head, exchange, end.
+
+use std::future::{Future, poll_fn};
+use std::net::{SocketAddr, TcpStream};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use async_io::Async;
+use hyper::server::conn::http1::Builder;
+
+use super::adapter::Adapter;
+use super::alarm::Alarm;
+use super::exchange::{Exchange, Handler};
+use super::line::{Left, Line, Next};
+use super::port::Seat;
+use super::service::Service;
+
+/// hyper's read buffer is of this size, and it is the least that hyper takes for its bound.
+const HYPER_BYTES_MAX: usize = 8 * 1024;
+
+/// What is left of a connection after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The next request may come.
+    Kept,
+    /// The answer was the last; the client may still be reading it.
+    Last,
+    /// Nobody is there to read on.
+    Lost,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn attend(socket: Async<TcpStream>, peer: SocketAddr, seat: Seat, service: Rc<dyn Service>) {
+    let limits = *seat.port.limits();
+    let mut line = Line::new(socket);
+    let mut alarm = Alarm::new();
+    let mut patience = limits.head_time_max;
+    loop {
+        let outcome = match line.next(&seat, &mut alarm, patience).await {
+            Next::Gone => Outcome::Lost,
+            Next::Refuse(refusal) => {
+                log::debug!("request_refused peer={peer} reason={refusal:?}");
+                seat.port.count(refusal.status());
+                let was_written = line.write(&mut alarm, &refusal.to_wire(), limits.write_stall_max).await;
+                if was_written { Outcome::Last } else { Outcome::Lost }
+            }
+            Next::Request => exchange(&mut line, &mut alarm, peer, &seat, &service).await,
+        };
+        match outcome {
+            Outcome::Kept => patience = limits.idle_time_max,
+            Outcome::Last => return line.linger(&mut alarm, limits.linger_time_max).await,
+            Outcome::Lost => return,
+        }
+    }
+}
+
+async fn exchange(
+    line: &mut Line,
+    alarm: &mut Alarm,
+    peer: SocketAddr,
+    seat: &Seat,
+    service: &Rc<dyn Service>,
+) -> Outcome {
+    let is_length_unknown = line.left == Left::Unknown;
+    let exchange = Exchange::new(seat.port.clone(), service.clone(), peer, is_length_unknown);
+    let outcome = run_hyper(line, alarm, seat, &exchange).await;
+    match outcome {
+        Outcome::Kept if line.left != Left::Exactly(0) => Outcome::Last,
+        outcome => outcome,
+    }
+}
+
+async fn run_hyper(line: &mut Line, alarm: &mut Alarm, seat: &Seat, exchange: &Rc<Exchange>) -> Outcome {
+    let adapter = Adapter { line, exchange: exchange.clone() };
+    let mut builder = Builder::new();
+    builder.max_buf_size(HYPER_BYTES_MAX).header_read_timeout(None);
+    let mut hyper = pin!(builder.serve_connection(adapter, Handler(exchange.clone())));
+    poll_fn(|cx| {
+        seat.watch_stop(cx);
+        loop {
+            if let Poll::Ready(end) = hyper.as_mut().poll(cx) {
+                return Poll::Ready(if end.is_ok() || exchange.is_finished() {
+                    Outcome::Last
+                } else {
+                    Outcome::Lost
+                });
+            }
+            if exchange.is_finished() {
+                return Poll::Ready(if exchange.is_closing() { Outcome::Last } else { Outcome::Kept });
+            }
+            if alarm.poll_due(cx, exchange.due()).is_pending() {
+                return Poll::Pending;
+            }
+            if !exchange.on_due() {
+                return Poll::Ready(Outcome::Lost);
+            }
+        }
+    })
+    .await
+}

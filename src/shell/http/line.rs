@@ -1,0 +1,229 @@
+//! A socket and the bytes that came over it before their turn: at most 8 KiB, given up when empty.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_io::Async;
+use futures_lite::{AsyncRead, AsyncWrite};
+
+use super::alarm::{Alarm, now};
+use super::port::Seat;
+use super::refusal::Refusal;
+use crate::agent::limits::HEAD_BYTES_MAX;
+use crate::wire::http_head::{self, Framing, Head, Scan};
+
+/// Bytes read at once.
+const READ_BYTES: usize = 4 * 1024;
+/// Bytes of a connection that is at its end which are read and dropped, so that the last answer is not lost.
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// How many bytes of the socket belong to the request under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// So many more.
+    Exactly(u64),
+    /// Only hyper can tell, so the connection ends with this request.
+    Unknown,
+}
+
+/// What a connection brings next.
+pub(super) enum Next {
+    /// A whole head that can be read in one way only; it and its body are `left`.
+    Request,
+    /// Something that is refused.
+    Refuse(Refusal),
+    /// Nothing: the client left, took too long, or the server stops.
+    Gone,
+}
+
+/// A connection's socket with what was read ahead.
+pub(super) struct Line {
+    socket: Async<TcpStream>,
+    ahead: Vec<u8>,
+    scanned: usize,
+    pub(super) left: Left,
+}
+
+impl Line {
+    pub(super) fn new(socket: Async<TcpStream>) -> Line {
+        Line { socket, ahead: Vec::new(), scanned: 0, left: Left::Exactly(0) }
+    }
+
+    /// Waits for the next head; `patience` is how long its first byte may take.
+    pub(super) async fn next(&mut self, seat: &Seat, alarm: &mut Alarm, patience: Duration) -> Next {
+        let limits = *seat.port.limits();
+        let first_due = now() + patience;
+        let mut head_due = None;
+        self.scanned = 0;
+        poll_fn(|cx| {
+            seat.watch_stop(cx);
+            if seat.port.is_stopping() {
+                return Poll::Ready(Next::Gone);
+            }
+            if let Poll::Ready(next) = self.poll_next(cx, limits.body_bytes_max) {
+                return Poll::Ready(next);
+            }
+            if !self.ahead.is_empty() && head_due.is_none() {
+                head_due = Some(first_due.min(now() + limits.head_time_max));
+            }
+            alarm.poll_due(cx, Some(head_due.unwrap_or(first_due))).map(|()| Next::Gone)
+        })
+        .await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, body_bytes_max: usize) -> Poll<Next> {
+        loop {
+            if self.is_worth_a_scan() {
+                self.scanned = self.ahead.len();
+                match http_head::scan(&self.ahead) {
+                    Scan::Partial if self.ahead.len() < HEAD_BYTES_MAX => {}
+                    Scan::Partial | Scan::TooLarge => {
+                        return Poll::Ready(Next::Refuse(Refusal::HeadTooLarge));
+                    }
+                    Scan::Doubt(reason) => return Poll::Ready(Next::Refuse(Refusal::Doubt(reason))),
+                    Scan::Head(head) => return Poll::Ready(self.enter_request(&head, body_bytes_max)),
+                }
+            }
+            match ready!(self.poll_fill(cx)) {
+                Ok(0) | Err(_) => return Poll::Ready(Next::Gone),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// A head that drips in is scanned at each line end and each doubling, not at each byte.
+    fn is_worth_a_scan(&self) -> bool {
+        let new = &self.ahead[self.scanned..];
+        !new.is_empty()
+            && (new.contains(&b'\n')
+                || self.ahead.len() >= 2 * self.scanned
+                || self.ahead.len() >= HEAD_BYTES_MAX)
+    }
+
+    fn enter_request(&mut self, head: &Head, body_bytes_max: usize) -> Next {
+        let head_bytes = head.len as u64;
+        self.left = match head.framing {
+            Framing::None => Left::Exactly(head_bytes),
+            Framing::Length(bytes) if bytes > body_bytes_max as u64 => {
+                return Next::Refuse(Refusal::BodyTooLarge);
+            }
+            Framing::Length(bytes) => Left::Exactly(head_bytes + bytes),
+            Framing::Chunked => Left::Unknown,
+        };
+        Next::Request
+    }
+
+    /// Reads what has come into the bytes ahead; 0 means that the client has closed its side.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bytes = [0; READ_BYTES];
+        let room = READ_BYTES.min(HEAD_BYTES_MAX.saturating_sub(self.ahead.len()));
+        let n = ready!(Pin::new(&mut &self.socket).poll_read(cx, &mut bytes[..room]))?;
+        if self.ahead.capacity() - self.ahead.len() < n {
+            let wanted = (self.ahead.len() + n).next_power_of_two();
+            self.ahead.reserve_exact(wanted - self.ahead.len());
+        }
+        self.ahead.extend_from_slice(&bytes[..n]);
+        Poll::Ready(Ok(n))
+    }
+
+    /// Passes bytes of the request under way to `give`, at most `room`; nothing is passed once the client has closed
+    /// its side. Pending for good when the request has been passed on whole.
+    pub(super) fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: usize,
+        give: impl FnOnce(&[u8]),
+    ) -> Poll<io::Result<()>> {
+        let room = match self.left {
+            Left::Exactly(0) => return Poll::Pending,
+            Left::Exactly(left) => room.min(usize::try_from(left).unwrap_or(usize::MAX)),
+            Left::Unknown => room,
+        };
+        let n = if self.ahead.is_empty() {
+            let mut bytes = [0; READ_BYTES];
+            let room = room.min(READ_BYTES);
+            let n = ready!(Pin::new(&mut &self.socket).poll_read(cx, &mut bytes[..room]))?;
+            give(&bytes[..n]);
+            n
+        } else {
+            let n = room.min(self.ahead.len());
+            give(&self.ahead[..n]);
+            self.drop_ahead(n);
+            n
+        };
+        if let Left::Exactly(left) = &mut self.left {
+            *left -= n as u64;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn drop_ahead(&mut self, n: usize) {
+        if n == self.ahead.len() {
+            self.ahead = Vec::new();
+        } else {
+            self.ahead.drain(..n);
+        }
+    }
+
+    /// Ready when the client has closed its side or broken the connection; reads ahead to find out.
+    pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.ahead.len() < HEAD_BYTES_MAX {
+            match ready!(self.poll_fill(cx)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &self.socket).poll_write_vectored(cx, bufs)
+    }
+
+    /// Writes an answer of the port's own; gives up when the client does not take it.
+    pub(super) async fn write(&self, alarm: &mut Alarm, bytes: &[u8], stall_max: Duration) -> bool {
+        let due = now() + stall_max;
+        let mut rest = bytes;
+        poll_fn(|cx| {
+            while !rest.is_empty() {
+                match Pin::new(&mut &self.socket).poll_write(cx, rest) {
+                    Poll::Ready(Ok(n)) if n > 0 => rest = &rest[n..],
+                    Poll::Ready(_) => return Poll::Ready(false),
+                    Poll::Pending => return alarm.poll_due(cx, Some(due)).map(|()| false),
+                }
+            }
+            Poll::Ready(true)
+        })
+        .await
+    }
+
+    /// Ends the connection so that the client can still read the last answer: a socket closed with unread bytes is
+    /// reset, and a reset drops what the client has not read yet.
+    pub(super) async fn linger(self, alarm: &mut Alarm, time_max: Duration) {
+        if self.socket.get_ref().shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        let due = now() + time_max;
+        let mut dropped = 0;
+        let mut bytes = [0; READ_BYTES];
+        poll_fn(|cx| {
+            while dropped < LINGER_BYTES_MAX {
+                match Pin::new(&mut &self.socket).poll_read(cx, &mut bytes) {
+                    Poll::Ready(Ok(n)) if n > 0 => dropped += n,
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return alarm.poll_due(cx, Some(due)),
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+}

@@ -1,0 +1,30 @@
+//! The open port: an HTTP/1.1 server on one thread, with a bound on everything a stranger can spend.
+//!
+//! ```text
+//!   bytes --> Line (8 KiB) --> http_head::scan --doubt--> 400 and close
+//!                                    |
+//!                              one whole head
+//!                                    v
+//!             hyper, made anew for each request, sees that request's bytes and no others
+//!                                    |
+//!                          body within its limits
+//!                                    v
+//!                        Service::handle -> Answer --> hyper --> socket
+//! ```
+//!
+//! A connection between two requests costs its task and its socket: the buffers, hyper's included, live as long as
+//! one exchange. Not here: routes, roles and what is answered (`api`), and sockets that are upgraded.
+
+mod adapter;
+mod alarm;
+mod connection;
+mod exchange;
+mod line;
+mod listen;
+mod port;
+mod refusal;
+mod service;
+
+pub use listen::{bind, serve};
+pub use port::{Limits, Port};
+pub use service::{Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Service};

@@ -1,0 +1,240 @@
+//! What all connections to the open port share: the limits, the seats, the counts and the wish to stop.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::agent::limits;
+
+/// Watchers beyond this are woken rather than kept.
+const WATCHERS_MAX: usize = 8;
+
+/// The bounds of the open port; `default` takes them from `agent::limits`.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most connections at once; one of them is kept for loopback.
+    pub connections_max: usize,
+    /// Most connections of one foreign address at once.
+    pub connections_per_address_max: usize,
+    /// Whether loopback has the kept seat and no share per address.
+    pub loopback_exempt: bool,
+    /// Largest request body in bytes. Beyond: 413 and close.
+    pub body_bytes_max: usize,
+    /// Most bytes of request bodies held at once over all connections, the share of one largest body kept for
+    /// loopback. Beyond: 503 and close.
+    pub bodies_bytes_max: usize,
+    /// Time for a head to arrive, from its first byte, or from the connection's beginning for its first head.
+    pub head_time_max: Duration,
+    /// Time for a body to arrive, from the end of its head. Beyond: 408 and close.
+    pub body_time_max: Duration,
+    /// Time in which the client must take some bytes of an answer. Beyond: closed.
+    pub write_stall_max: Duration,
+    /// Time that a connection may wait between two requests. Beyond: closed.
+    pub idle_time_max: Duration,
+    /// Time for a client to read the last answer before its connection is dropped.
+    pub linger_time_max: Duration,
+    /// Time for the answers under way when the server stops.
+    pub drain_time_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections_max: limits::CONNECTIONS_MAX,
+            connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_MAX,
+            loopback_exempt: true,
+            body_bytes_max: limits::BODY_BYTES_MAX,
+            bodies_bytes_max: limits::BODIES_BYTES_MAX,
+            head_time_max: Duration::from_millis(limits::HEAD_TIME_MAX_MS),
+            body_time_max: Duration::from_millis(limits::BODY_TIME_MAX_MS),
+            write_stall_max: Duration::from_millis(limits::WRITE_STALL_MAX_MS),
+            idle_time_max: Duration::from_millis(limits::IDLE_TIME_MAX_MS),
+            linger_time_max: Duration::from_millis(limits::LINGER_TIME_MAX_MS),
+            drain_time_max: Duration::from_millis(limits::STOP_TIME_MAX_MS),
+        }
+    }
+}
+
+/// The open port: shared by its listeners and all of its connections.
+pub struct Port {
+    limits: Limits,
+    seats: RefCell<Vec<Option<Taken>>>,
+    watchers: RefCell<Vec<Waker>>,
+    stopping: Cell<bool>,
+    bodies_bytes: Cell<usize>,
+    turned_away: Cell<u64>,
+    answers: [Cell<u64>; 5],
+}
+
+struct Taken {
+    address: IpAddr,
+    waker: Option<Waker>,
+}
+
+impl Port {
+    /// A port without connections.
+    pub fn new(limits: Limits) -> Rc<Port> {
+        Rc::new(Port {
+            limits,
+            seats: RefCell::default(),
+            watchers: RefCell::default(),
+            stopping: Cell::new(false),
+            bodies_bytes: Cell::new(0),
+            turned_away: Cell::new(0),
+            answers: Default::default(),
+        })
+    }
+
+    /// The bounds it was made with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Open connections at the moment, at most `Limits::connections_max`.
+    pub fn open(&self) -> usize {
+        self.seats.borrow().iter().flatten().count()
+    }
+
+    /// Connections turned away since the start because there were too many.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.get()
+    }
+
+    /// Answers since the start by class of status: 1xx (always 0), 2xx, 3xx, 4xx, 5xx; refused heads included.
+    pub fn answers(&self) -> [u64; 5] {
+        std::array::from_fn(|class| self.answers[class].get())
+    }
+
+    /// Asks all listeners and connections to stop: no new requests, those under way are answered.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+        let mut seats = self.seats.borrow_mut();
+        let wakers: Vec<Waker> = seats.iter_mut().flatten().filter_map(|taken| taken.waker.take()).collect();
+        drop(seats);
+        wakers.into_iter().for_each(Waker::wake);
+        self.wake_watchers();
+    }
+
+    /// Whether `stop` was called.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    pub(super) fn count(&self, status: u16) {
+        if let Some(counter) = self.answers.get(usize::from(status / 100).wrapping_sub(1)) {
+            counter.set(counter.get() + 1);
+        }
+    }
+
+    pub(super) fn count_turned_away(&self) {
+        self.turned_away.set(self.turned_away.get() + 1);
+    }
+
+    pub(super) async fn stopped(&self) {
+        poll_fn(|cx| {
+            self.watch(cx);
+            if self.is_stopping() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Registers for the next stop or the next connection's end, whichever is first.
+    pub(super) fn watch(&self, cx: &mut Context<'_>) {
+        if self.watchers.borrow().len() >= WATCHERS_MAX {
+            self.wake_watchers();
+        }
+        let mut watchers = self.watchers.borrow_mut();
+        if !watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            watchers.push(cx.waker().clone());
+        }
+    }
+
+    fn wake_watchers(&self) {
+        let watchers = std::mem::take(&mut *self.watchers.borrow_mut());
+        watchers.into_iter().for_each(Waker::wake);
+    }
+
+    /// A seat for a new connection from `address`, or `None` if there are too many.
+    pub(super) fn try_seat(self: &Rc<Port>, address: IpAddr) -> Option<Seat> {
+        let mut seats = self.seats.borrow_mut();
+        let open = seats.iter().flatten().count();
+        let same = seats.iter().flatten().filter(|taken| taken.address == address).count();
+        let is_exempt = self.limits.loopback_exempt && address.is_loopback();
+        let is_full = if is_exempt {
+            open >= self.limits.connections_max
+        } else {
+            open + 1 >= self.limits.connections_max || same >= self.limits.connections_per_address_max
+        };
+        if is_full || self.is_stopping() {
+            return None;
+        }
+        let index = seats.iter().position(Option::is_none).unwrap_or_else(|| {
+            seats.push(None);
+            seats.len() - 1
+        });
+        seats[index] = Some(Taken { address, waker: None });
+        Some(Seat { port: self.clone(), index })
+    }
+}
+
+/// A place among the connections, given back when dropped.
+pub(super) struct Seat {
+    pub(super) port: Rc<Port>,
+    index: usize,
+}
+
+impl Seat {
+    /// Has the calling task woken when the port stops.
+    pub(super) fn watch_stop(&self, cx: &mut Context<'_>) {
+        if let Some(Some(taken)) = self.port.seats.borrow_mut().get_mut(self.index) {
+            match &mut taken.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                empty => *empty = Some(cx.waker().clone()),
+            }
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(seat) = self.port.seats.borrow_mut().get_mut(self.index) {
+            *seat = None;
+        }
+        self.port.wake_watchers();
+    }
+}
+
+/// Bytes of request bodies held, given back when dropped.
+pub(super) struct Share {
+    port: Rc<Port>,
+    bytes_max: usize,
+    bytes: usize,
+}
+
+impl Share {
+    pub(super) fn new(port: &Rc<Port>, address: IpAddr) -> Share {
+        let kept = if address.is_loopback() { 0 } else { port.limits.body_bytes_max };
+        let bytes_max = port.limits.bodies_bytes_max.saturating_sub(kept);
+        Share { port: port.clone(), bytes_max, bytes: 0 }
+    }
+
+    /// Takes `bytes` more, or declines if all bodies together would be too large.
+    pub(super) fn try_grow(&mut self, bytes: usize) -> bool {
+        let held = self.port.bodies_bytes.get() + bytes;
+        if held > self.bytes_max {
+            return false;
+        }
+        self.port.bodies_bytes.set(held);
+        self.bytes += bytes;
+        true
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.port.bodies_bytes.set(self.port.bodies_bytes.get() - self.bytes);
+    }
+}

@@ -1,0 +1,100 @@
+//! Answers that the port gives by itself, as `application/problem+json` (RFC 9457).
+
+use miniserde::json;
+
+use super::service::{Answer, AnswerBody};
+
+/// Media type of a problem.
+pub(super) const PROBLEM: &str = "application/problem+json";
+
+/// What is said to a connection that finds no seat; written once, without waiting.
+pub(super) const NO_SEAT: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n\
+content-length: 0\r\n\r\n";
+
+/// Why the port does not pass a request on; its connection ends with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The head may be read in two ways, or in none.
+    Doubt(&'static str),
+    /// The head is longer or has more fields than is allowed.
+    HeadTooLarge,
+    /// The body is longer than is allowed.
+    BodyTooLarge,
+    /// The body did not arrive in time.
+    BodyLate,
+    /// The body did not arrive as announced.
+    BodyBroken,
+    /// Other bodies fill the memory set aside for them.
+    BodiesFull,
+    /// This is not a proxy.
+    Connect,
+}
+
+impl Refusal {
+    pub(super) fn status(self) -> u16 {
+        match self {
+            Refusal::Doubt(_) | Refusal::BodyBroken => 400,
+            Refusal::Connect => 405,
+            Refusal::BodyLate => 408,
+            Refusal::BodyTooLarge => 413,
+            Refusal::HeadTooLarge => 431,
+            Refusal::BodiesFull => 503,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Refusal::Doubt(_) | Refusal::BodyBroken => "Bad Request",
+            Refusal::Connect => "Method Not Allowed",
+            Refusal::BodyLate => "Request Timeout",
+            Refusal::BodyTooLarge => "Content Too Large",
+            Refusal::HeadTooLarge => "Request Header Fields Too Large",
+            Refusal::BodiesFull => "Service Unavailable",
+        }
+    }
+
+    fn detail(self) -> &'static str {
+        match self {
+            Refusal::Doubt(reason) => reason,
+            Refusal::BodyBroken => "the body does not end as its head announces",
+            Refusal::Connect => "this server is not a proxy",
+            Refusal::BodyLate => "the body took too long to arrive",
+            Refusal::BodyTooLarge => "the body is larger than this server takes",
+            Refusal::HeadTooLarge => "the head is larger than this server takes",
+            Refusal::BodiesFull => "too many large requests at once, try again",
+        }
+    }
+
+    fn body(self) -> String {
+        format!(
+            r#"{{"type":"about:blank","title":"{}","status":{},"detail":{}}}"#,
+            self.title(),
+            self.status(),
+            json::to_string(self.detail())
+        )
+    }
+
+    /// The whole answer as it goes over the wire, for a head that hyper does not get to see.
+    pub(super) fn to_wire(self) -> Vec<u8> {
+        let body = self.body();
+        format!(
+            "HTTP/1.1 {} {}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            self.status(),
+            self.title(),
+            body.len()
+        )
+        .into_bytes()
+    }
+
+    /// The answer for a request whose head hyper has seen.
+    pub(super) fn to_answer(self) -> Answer {
+        let headers = match self {
+            Refusal::BodiesFull => vec![("retry-after", "1".to_owned())],
+            Refusal::Connect => vec![("allow", "GET, HEAD, POST, PUT, PATCH, DELETE".to_owned())],
+            _ => Vec::new(),
+        };
+        let body = AnswerBody::Bytes(self.body().into_bytes());
+        Answer { status: self.status(), headers, content_type: PROBLEM, body, close: true }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the open port asks of the rest: a request that is whole goes in, an answer comes out.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::{HeaderMap, Method};
+
+/// A request whose head and body have arrived within the limits.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The method, in the client's spelling; `CONNECT` never gets here.
+    pub method: Method,
+    /// The path as sent: still percent-encoded, beginning with a slash, or `*`.
+    pub path: String,
+    /// What follows the question mark as sent, if there is one.
+    pub query: Option<String>,
+    /// The header fields; names in lower case, values not checked to be text.
+    pub headers: HeaderMap,
+    /// The body, at most `Limits::body_bytes_max` bytes; read for POST, PUT, PATCH and DELETE only, else empty.
+    pub body: Vec<u8>,
+    /// Where the connection comes from; an IPv4 address never in its IPv6 spelling.
+    pub peer: SocketAddr,
+}
+
+/// What is sent back for one request.
+pub struct Answer {
+    /// Status code, 200 to 599; anything else is sent as 500.
+    pub status: u16,
+    /// Further header fields; one whose value is not valid in a header is left out.
+    pub headers: Vec<(&'static str, String)>,
+    /// Media type of the body; empty for none.
+    pub content_type: &'static str,
+    /// The body; for HEAD only its length is sent.
+    pub body: AnswerBody,
+    /// Whether the connection ends with this answer.
+    pub close: bool,
+}
+
+/// The body of an answer.
+pub enum AnswerBody {
+    /// No body.
+    Empty,
+    /// Bytes of the program itself: sent without a copy.
+    Static(&'static [u8]),
+    /// Bytes made for this answer: sent without a further copy.
+    Bytes(Vec<u8>),
+    /// A body of unknown length, made piece by piece as the client takes it.
+    Stream(Box<dyn ChunkSource>),
+}
+
+/// One step of a streamed body.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// The next piece; an empty one is passed over.
+    Bytes(Vec<u8>),
+    /// The body is complete.
+    End,
+    /// The body cannot be completed: the connection is cut, so that the client sees that something is missing.
+    Cut,
+}
+
+/// Makes a streamed body. Dropped when the client goes away.
+pub trait ChunkSource {
+    /// The next piece. Asked only when the piece before has been taken by the kernel, so that at most one piece per
+    /// client is in memory; must arrange for a wake-up when it answers `Pending`.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Chunk>;
+
+    /// Whether the body ends only with the client's leaving. Such a body is ended when the server stops, and as soon
+    /// as the client closes its side.
+    fn is_endless(&self) -> bool {
+        false
+    }
+}
+
+/// An answer in the making.
+pub type Handling = Pin<Box<dyn Future<Output = Answer>>>;
+
+/// Answers requests.
+pub trait Service {
+    /// Begins to answer. Dropped unfinished when the connection breaks or the server has waited long enough to stop.
+    fn handle(&self, request: Incoming) -> Handling;
+}
