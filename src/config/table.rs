@@ -1,0 +1,522 @@
+//! The one table of every key. Parsing, checking, the environment's names, `config docs` and `config show` are made from it.
+//!
+//! Names are those of the documents' YAML files; intervals are whole seconds, as there.
+
+/// What a value must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One line of text.
+    Text,
+    /// An absolute URL with one of these schemes, without user, password, query and fragment. May be empty.
+    Url(&'static [&'static str]),
+    /// An absolute URL that may carry secrets in its user part or query; it is shown without them.
+    SecretUrl(&'static [&'static str]),
+    /// A whole number from `min` to `max`, both included.
+    Int {
+        /// The least.
+        min: i64,
+        /// The greatest.
+        max: i64,
+        /// What it counts, empty for a bare number.
+        unit: &'static str,
+    },
+    /// A decimal number from `min` to `max`, both included.
+    Number {
+        /// The least.
+        min: i64,
+        /// The greatest.
+        max: i64,
+    },
+    /// `true` or `false`.
+    Bool,
+    /// A list of texts, in the environment separated by commas.
+    List,
+    /// The name of a file.
+    Path,
+    /// The address to listen at: an IP address or `localhost`.
+    Address,
+    /// A text that is never shown.
+    Secret,
+    /// One or more texts that are never shown, the newest first.
+    Secrets,
+    /// One of `words`, in any case; `aliases` are other spellings of them.
+    Choice {
+        /// The words as they are kept.
+        words: &'static [&'static str],
+        /// Another spelling, and the word that it means.
+        aliases: &'static [(&'static str, &'static str)],
+    },
+}
+
+impl Kind {
+    /// Whether the value is masked wherever it is shown, and may come from a file of its own.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        matches!(self, Self::Secret | Self::Secrets | Self::SecretUrl(_))
+    }
+
+    /// The unit of a number, empty if it has none.
+    #[must_use]
+    pub fn unit(&self) -> &'static str {
+        match self {
+            Self::Int { unit, .. } => unit,
+            _ => "",
+        }
+    }
+}
+
+/// One key of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The section, as in `[server]`.
+    pub section: &'static str,
+    /// The name within the section.
+    pub name: &'static str,
+    /// What the value must be.
+    pub kind: Kind,
+    /// The value when nobody gives one, written as in the environment.
+    pub default: &'static str,
+    /// The names by which the documents set it in the environment; the first that is set wins.
+    pub variables: &'static [&'static str],
+    /// One sentence for people, without a full stop.
+    pub doc: &'static str,
+}
+
+impl Key {
+    /// `section.name`.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+
+    /// `CHAINBOT_<SECTION>__<KEY>`.
+    #[must_use]
+    pub fn own_variable(&self) -> String {
+        format!("CHAINBOT_{}__{}", self.section, self.name).to_ascii_uppercase()
+    }
+
+    /// Whether the controller's settings may set it: what it runs, never who may reach the board.
+    #[must_use]
+    pub fn is_controllers(&self) -> bool {
+        matches!(self.section, "claude" | "discord" | "telegram")
+    }
+}
+
+const WEB: &[&str] = &["http", "https"];
+const SOCKET: &[&str] = &["ws", "wss", "http", "https"];
+
+const fn seconds(min: i64, max: i64) -> Kind {
+    Kind::Int { min, max, unit: "s" }
+}
+
+const fn count(min: i64, max: i64, unit: &'static str) -> Kind {
+    Kind::Int { min, max, unit }
+}
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    variables: &'static [&'static str],
+    doc: &'static str,
+) -> Key {
+    Key { section, name, kind, default, variables, doc }
+}
+
+/// The sections in the order in which they are shown, each with a sentence for people.
+pub const SECTIONS: &[(&str, &str)] = &[
+    ("server", "Where the HTTP API listens"),
+    ("alex_os", "ALEX OS: registration, health reports, events"),
+    ("chainbot", "What a registration says of this agent"),
+    ("aiwm", "AIWM, the controller: identity, heartbeat, instruction"),
+    ("ledger", "The file that keeps events, cursors and ids across restarts"),
+    ("security", "Who may call, and what is trusted"),
+    ("log", "Lines on standard error"),
+    ("openai", "A model at OpenAI, or at a server that speaks like it"),
+    ("maclink", "A model at a MacLink"),
+    ("claude", "What the controller's settings say of Claude; they win over the values here"),
+    ("discord", "A Discord bot; the controller's settings win over the values here"),
+    ("telegram", "A Telegram bot; the controller's settings win over the values here"),
+];
+
+/// Every key outside of `[[webhooks]]`, in the order in which they are shown.
+pub const KEYS: &[Key] = &[
+    key(
+        "server",
+        "host",
+        Kind::Address,
+        "127.0.0.1",
+        &["HOST"],
+        "IP address to listen at; one beyond loopback needs `security.token`",
+    ),
+    key(
+        "server",
+        "port",
+        count(0, 65_535, ""),
+        "9000",
+        &["PORT"],
+        "TCP port to listen at; 0 takes any free one",
+    ),
+    key(
+        "alex_os",
+        "module_registry_url",
+        Kind::Url(WEB),
+        "",
+        &["ALEX_OS_REGISTRY_URL"],
+        "Base URL of ALEX OS; empty: no ALEX OS, the agent stands alone",
+    ),
+    key(
+        "alex_os",
+        "event_bus_url",
+        Kind::Url(SOCKET),
+        "",
+        &["ALEX_OS_EVENT_BUS_URL"],
+        "URL of ALEX OS's event socket; empty: none",
+    ),
+    key(
+        "alex_os",
+        "webhook_url",
+        Kind::Url(WEB),
+        "",
+        &["ALEX_OS_WEBHOOK_URL"],
+        "Told to ALEX OS at registration; health reports go there too if it is another machine",
+    ),
+    key(
+        "alex_os",
+        "health_check_interval",
+        seconds(1, 86_400),
+        "60",
+        &["ALEX_OS_HEALTH_INTERVAL"],
+        "Time between two health reports",
+    ),
+    key(
+        "alex_os",
+        "registration_retry_interval",
+        seconds(1, 3_600),
+        "30",
+        &["ALEX_OS_REGISTRATION_RETRY"],
+        "Wait after the first failed registration; it doubles up to 5 minutes",
+    ),
+    key(
+        "alex_os",
+        "max_registration_attempts",
+        count(1, 1_000, "attempts"),
+        "10",
+        &["ALEX_OS_MAX_REGISTRATION_ATTEMPTS"],
+        "Failures after which the health report asks for attention; the agent goes on trying every 5 minutes",
+    ),
+    key(
+        "alex_os",
+        "host_header",
+        Kind::Text,
+        "",
+        &[],
+        "Sent as `Host` instead of the URL's host, for a proxy that chooses by name; empty: the URL's",
+    ),
+    key("alex_os", "request_timeout", seconds(1, 120), "10", &[], "Time for one call to ALEX OS"),
+    key("chainbot", "name", Kind::Text, "chainbot", &["AGENT_NAME"], "Name of this agent"),
+    key("chainbot", "version", Kind::Text, "1.0.0", &[], "Version told to ALEX OS"),
+    key(
+        "chainbot",
+        "description",
+        Kind::Text,
+        "Advanced workflow orchestration engine with AI agent management",
+        &[],
+        "One sentence about this agent",
+    ),
+    key("chainbot", "role", Kind::Text, "workflow_orchestrator", &[], "Role told to ALEX OS"),
+    key(
+        "chainbot",
+        "capabilities",
+        Kind::List,
+        "workflow_engine,agent_manager,gui,websocket,chatgpt_import,gpt_integration,real_time_monitoring,\
+         audit_logging,multi_agent_coordination",
+        &[],
+        "Capabilities told to ALEX OS",
+    ),
+    key(
+        "chainbot",
+        "ui_features",
+        Kind::List,
+        "Agent Map Window,Code Agent Window,Chat Window,Watchtower Window,Workflow Builder Window,\
+         Data Importer Window",
+        &[],
+        "Windows told to ALEX OS",
+    ),
+    key(
+        "chainbot",
+        "endpoints",
+        Kind::List,
+        "/api/agents/*,/api/workflows/*,/api/gpt/*,/api/chatgpt/*,/api/audit/*,/api/websockets/*,\
+         /api/webhooks/chainbot/*",
+        &[],
+        "Paths told to ALEX OS",
+    ),
+    key(
+        "chainbot",
+        "health_endpoint",
+        Kind::Text,
+        "/health",
+        &[],
+        "Path of the health answer told to ALEX OS",
+    ),
+    key("chainbot", "docs_endpoint", Kind::Text, "/docs", &[], "Path of the API page told to ALEX OS"),
+    key("aiwm", "enabled", Kind::Bool, "false", &["AIWM_ENABLED"], "Whether the agent connects to AIWM"),
+    key("aiwm", "base_url", Kind::Url(WEB), "", &["AIWM_BASE_URL"], "Base URL of AIWM; may carry a path"),
+    key("aiwm", "agent_id", Kind::Text, "", &["AIWM_AGENT_ID"], "Id of this agent at AIWM: 24 hex digits"),
+    key("aiwm", "agent_secret", Kind::Secret, "", &["AIWM_AGENT_SECRET"], "Secret of this agent at AIWM"),
+    key("aiwm", "heartbeat_interval", seconds(1, 3_600), "60", &[], "Time between two heartbeats"),
+    key(
+        "aiwm",
+        "reconnect_interval",
+        seconds(10, 86_400),
+        "82800",
+        &[],
+        "Time after which the token is renewed; AIWM's live 24 hours",
+    ),
+    key(
+        "aiwm",
+        "retry_interval",
+        seconds(1, 86_400),
+        "300",
+        &[],
+        "Time between two tries to connect, after the first three",
+    ),
+    key("aiwm", "request_timeout", seconds(1, 120), "10", &[], "Time for one call to AIWM"),
+    key(
+        "aiwm",
+        "status",
+        Kind::Choice { words: &["idle", "online"], aliases: &[] },
+        "idle",
+        &[],
+        "Word for a free agent in the heartbeat; `online` is tried first only if chosen here",
+    ),
+    key(
+        "ledger",
+        "path",
+        Kind::Path,
+        "",
+        &[],
+        "The ledger's file; empty: `chainbot.redb` in the service's state folder, or in `./state`",
+    ),
+    key(
+        "ledger",
+        "size_max_mib",
+        count(1, 1_024, "MiB"),
+        "16",
+        &[],
+        "Size at which the oldest events that everybody has are dropped",
+    ),
+    key(
+        "ledger",
+        "events_max",
+        count(100, 1_000_000, "events"),
+        "20000",
+        &[],
+        "Number of events kept, whatever their size",
+    ),
+    key(
+        "security",
+        "token",
+        Kind::Secret,
+        "",
+        &[],
+        "Bearer token asked of every caller beyond loopback, 16 characters or more",
+    ),
+    key(
+        "security",
+        "api_key",
+        Kind::Secret,
+        "",
+        &["CHAINBOT_API_KEY"],
+        "Key with which ALEX OS polls this agent, as set there; empty: `security.token` serves",
+    ),
+    key(
+        "security",
+        "webhook_secrets",
+        Kind::Secrets,
+        "",
+        &[],
+        "Secrets (`whsec_...`) of which one must have signed an incoming webhook, the newest first; empty: not asked",
+    ),
+    key(
+        "security",
+        "secret_key",
+        Kind::Secret,
+        "",
+        &["SECRET_KEY"],
+        "Key that signs the agent's own access tokens",
+    ),
+    key(
+        "log",
+        "level",
+        Kind::Choice {
+            words: &["off", "error", "warn", "info", "debug", "trace"],
+            aliases: &[("warning", "warn"), ("critical", "error"), ("fatal", "error")],
+        },
+        "info",
+        &["LOG_LEVEL"],
+        "Least grave line that is written",
+    ),
+    key("openai", "api_key", Kind::Secret, "", &["OPENAI_API_KEY"], "API key; empty: OpenAI is not used"),
+    key(
+        "openai",
+        "base_url",
+        Kind::Url(WEB),
+        "https://api.openai.com/v1",
+        &["OPENAI_BASE_URL"],
+        "Base URL of the API",
+    ),
+    key("openai", "model", Kind::Text, "gpt-4o", &["OPENAI_MODEL"], "Model asked for"),
+    key(
+        "openai",
+        "max_tokens",
+        count(1, 1_000_000, "tokens"),
+        "2048",
+        &["OPENAI_MAX_TOKENS"],
+        "Longest answer",
+    ),
+    key(
+        "openai",
+        "temperature",
+        Kind::Number { min: 0, max: 2 },
+        "0.7",
+        &["OPENAI_TEMPERATURE"],
+        "How freely it answers",
+    ),
+    key("openai", "timeout", seconds(1, 600), "30", &["OPENAI_TIMEOUT"], "Time for one answer"),
+    key("maclink", "enabled", Kind::Bool, "false", &["MACLINK_ENABLED"], "Whether a MacLink is used"),
+    key(
+        "maclink",
+        "base_url",
+        Kind::Url(WEB),
+        "http://localhost:8080",
+        &["MACLINK_BASE_URL", "MACLINK_URL"],
+        "Base URL of the MacLink",
+    ),
+    key("maclink", "api_key", Kind::Secret, "", &["MACLINK_API_KEY"], "API key; empty: none is sent"),
+    key("maclink", "timeout", seconds(1, 600), "30", &["MACLINK_TIMEOUT"], "Time for one answer"),
+    key("claude", "model", Kind::Text, "claude-3-5-haiku-latest", &["CLAUDE_MODEL"], "Model asked for"),
+    key(
+        "claude",
+        "max_turns",
+        count(1, 10_000, "turns"),
+        "100",
+        &["CLAUDE_MAX_TURNS"],
+        "Longest conversation",
+    ),
+    key(
+        "claude",
+        "permission_mode",
+        Kind::Text,
+        "default",
+        &["CLAUDE_PERMISSION_MODE"],
+        "What tools may do unasked",
+    ),
+    key(
+        "claude",
+        "resume",
+        Kind::Bool,
+        "true",
+        &["CLAUDE_RESUME"],
+        "Whether a conversation is taken up again",
+    ),
+    key("claude", "oauth_token", Kind::Secret, "", &["CLAUDE_CODE_OAUTH_TOKEN"], "OAuth token"),
+    key("discord", "token", Kind::Secret, "", &["DISCORD_TOKEN"], "Token of the bot; empty: no Discord"),
+    key("discord", "channel_ids", Kind::List, "", &["DISCORD_CHANNEL_ID"], "Channels listened to"),
+    key("discord", "bot_id", Kind::Text, "", &["DISCORD_BOT_ID"], "Id of the bot"),
+    key(
+        "telegram",
+        "bot_token",
+        Kind::Secret,
+        "",
+        &["TELEGRAM_BOT_TOKEN"],
+        "Token of the bot; empty: no Telegram",
+    ),
+    key("telegram", "group_ids", Kind::List, "", &["TELEGRAM_GROUP_ID"], "Groups listened to"),
+    key("telegram", "bot_username", Kind::Text, "", &["TELEGRAM_BOT_USERNAME"], "Name of the bot"),
+];
+
+/// The keys of one `[[webhooks]]` entry.
+pub const HOOK_KEYS: &[Key] = &[
+    key("webhooks", "url", Kind::SecretUrl(WEB), "", &[], "Where events are POSTed; needed"),
+    key(
+        "webhooks",
+        "secret",
+        Kind::Secrets,
+        "",
+        &[],
+        "Secret (`whsec_...`) that signs, or a list of up to 4, the newest first; empty: not signed",
+    ),
+    key("webhooks", "types", Kind::List, "", &[], "Event types sent, or prefixes ending in `*`; empty: all"),
+    key("webhooks", "timeout", seconds(1, 60), "15", &[], "Time for one call"),
+];
+
+/// A name of the documents that has no meaning here: `name*` stands for all that begin so.
+pub struct NoEffect {
+    /// The name, or its beginning and `*`.
+    pub name: &'static str,
+    /// Why, for people.
+    pub why: &'static str,
+}
+
+const fn no_effect(name: &'static str, why: &'static str) -> NoEffect {
+    NoEffect { name, why }
+}
+
+/// Variables that the documents name and that are taken without an effect.
+pub const NO_EFFECT_VARIABLES: &[NoEffect] = &[
+    no_effect("CHAINBOT_API_URL", "it tells ALEX OS where this agent is; set it there"),
+    no_effect("ALEX_OS_BASE_URL", "it is the dashboard's; this agent takes ALEX_OS_REGISTRY_URL"),
+    no_effect("WATCHTOWER_*", "it is a setting of ALEX OS"),
+    no_effect("DEBUG", "use LOG_LEVEL=debug for more lines"),
+    no_effect("DATABASE_URL", "events are kept in the agent's own file, see ledger.path"),
+    no_effect("LOG_FILE", "lines go to standard error, where the service manager takes them"),
+    no_effect("LOG_MAX_SIZE", "lines go to standard error, where the service manager takes them"),
+    no_effect("LOG_BACKUP_COUNT", "lines go to standard error, where the service manager takes them"),
+    no_effect("WS_*", "the limits of sockets are fixed"),
+    no_effect("CORS_ORIGINS", "other origins are not admitted"),
+    no_effect("RATE_LIMIT_*", "rate limits are fixed"),
+    no_effect("AUDIT_*", "every event is kept in the ledger"),
+    no_effect("GUI_*", "the windows are part of the program"),
+    no_effect("MAX_CONCURRENT_WORKFLOWS", "the limit is fixed"),
+    no_effect("MAX_CONCURRENT_AGENTS", "the limit is fixed"),
+    no_effect("WORKFLOW_TIMEOUT", "a workflow states its own"),
+    no_effect("AUTO_RETRY_FAILED", "a workflow's step states it"),
+    no_effect("MAX_RETRY_ATTEMPTS", "a workflow's step states it"),
+    no_effect("AGENT_FRAMEWORK", "AIWM states it at connect"),
+    no_effect("AGENT_*", "only AGENT_NAME is read"),
+];
+
+/// Keys of the documents' YAML that are taken without an effect, as `section.name`.
+pub const NO_EFFECT_KEYS: &[NoEffect] = &[no_effect("server.debug", "use log.level for more lines")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_every_section_is_described() {
+        let mut names: Vec<String> = KEYS.iter().chain(HOOK_KEYS).map(Key::full_name).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        let mut variables: Vec<String> = KEYS.iter().map(Key::own_variable).collect();
+        variables.extend(KEYS.iter().flat_map(|key| key.variables.iter().map(|name| (*name).to_owned())));
+        let all = variables.len();
+        variables.sort();
+        variables.dedup();
+        assert_eq!(variables.len(), all);
+        for key in KEYS {
+            assert!(SECTIONS.iter().any(|(name, _)| *name == key.section), "{}", key.full_name());
+            assert!(!key.doc.is_empty() && !key.doc.ends_with('.'), "{}", key.full_name());
+        }
+    }
+
+    #[test]
+    fn a_key_never_ends_like_the_file_form_of_another() {
+        assert!(KEYS.iter().chain(HOOK_KEYS).all(|key| !key.name.ends_with("_file")));
+    }
+}
