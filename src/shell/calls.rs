@@ -21,13 +21,15 @@ use super::resolve::{self, InThread, PrivateName};
 use super::tls::Tls;
 use crate::agent::ids::CallId;
 use crate::agent::input::Fault;
-use crate::agent::limits::{CALLS_MAX, HEAD_BYTES_MAX, REPLY_BYTES_MAX};
+use crate::agent::limits::{CALLS_MAX, REPLY_BYTES_MAX};
 use crate::wire::{AddressGuard, CallResult, HttpReply, HttpRequest};
 
 /// Stack of a helper thread in bytes. Pages of it that were never touched cost nothing.
 const STACK_BYTES: usize = 256 * 1024;
 /// ureq's buffers in each direction, in bytes. Its default is 128 KiB each.
 const BUFFER_BYTES: usize = 8 * 1024;
+/// Largest head of an answer in bytes: one less than the buffer, so that a larger one is told from a broken connection.
+const REPLY_HEAD_BYTES_MAX: usize = BUFFER_BYTES - 1;
 /// How much is kept of an answer that is only looked at for its status and a few words, in bytes. The rest is not read.
 const WORDS_BYTES_MAX: u64 = 4 * 1024;
 
@@ -50,21 +52,23 @@ impl Calls {
     /// The PEM text holds no certificate, or a damaged one.
     pub fn new(extra_ca_pem: Option<&[u8]>) -> io::Result<Self> {
         let (jobs, asked) = channel::bounded(CALLS_MAX);
-        // One place for each call in flight: a helper never waits for the loop.
-        let (answer, done) = channel::bounded(CALLS_MAX);
+        // A place for each call in flight, so that a helper never waits for the loop, and as many for refusals.
+        let (answer, done) = channel::bounded(2 * CALLS_MAX);
         let agent = agent_with(Tls::new(extra_ca_pem)?);
         Ok(Self { agent, jobs, asked, answer, done, in_flight: Cell::new(0), threads: Cell::new(0) })
     }
 
-    /// Starts a call; it is answered by [`Calls::next`]. `CALLS_MAX` may be in flight: one more comes back at once as
-    /// `Fault::Transport`, if there is room even for that answer.
+    /// Starts a call; it is answered by [`Calls::next`]. Beyond `CALLS_MAX` in flight, or if no thread can be had, the
+    /// answer is `Fault::Transport`.
     pub fn start(&self, id: CallId, request: HttpRequest) {
-        self.in_flight.set(self.in_flight.get() + 1);
-        if self.in_flight.get() > self.threads.get() && self.threads.get() < CALLS_MAX {
+        let in_flight = self.in_flight.get() + 1;
+        if in_flight > self.threads.get() && self.threads.get() < CALLS_MAX {
             self.start_thread();
         }
-        if self.threads.get() == 0 || self.jobs.try_send((id, request)).is_err() {
-            let _ = self.answer.try_send((id, Err(Fault::Transport)));
+        let is_asked =
+            in_flight <= CALLS_MAX && self.threads.get() > 0 && self.jobs.try_send((id, request)).is_ok();
+        if is_asked || self.answer.try_send((id, Err(Fault::Transport))).is_ok() {
+            self.in_flight.set(in_flight);
         }
     }
 
@@ -113,7 +117,7 @@ fn agent_with(tls: Tls) -> Agent {
         .proxy(None)
         .user_agent(crate::wire::USER_AGENT)
         .accept_encoding("identity")
-        .max_response_header_size(HEAD_BYTES_MAX)
+        .max_response_header_size(REPLY_HEAD_BYTES_MAX)
         .input_buffer_size(BUFFER_BYTES)
         .output_buffer_size(BUFFER_BYTES)
         .max_idle_connections(0)
@@ -213,3 +217,7 @@ fn fault_of_io(kind: io::ErrorKind, over_tls: bool) -> Fault {
         _ => Fault::Transport,
     }
 }
+
+#[cfg(test)]
+#[path = "calls_tests.rs"]
+mod tests;

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use signal_hook::low_level::raise;
 
-    // One test for all: handlers belong to the whole process. The second SIGTERM is tested with the program itself.
+    // One test for all that come once: handlers belong to the whole process.
     #[test]
     fn each_signal_arrives_as_what_it_asks_for() {
         let signals = Signals::new().expect("handlers");
@@ -85,5 +85,22 @@ mod tests {
         assert_eq!(smol::block_on(signals.next()).expect("a signal"), Signal::Reload);
         raise(SIGTERM).expect("raise");
         assert_eq!(smol::block_on(signals.next()).expect("a signal"), Signal::Stop);
+    }
+
+    #[test]
+    #[ignore = "ends the process: the next test runs it in one of its own"]
+    fn a_process_that_is_asked_twice() {
+        let _signals = Signals::new().expect("handlers");
+        raise(SIGINT).expect("raise");
+        raise(SIGTERM).expect("raise");
+    }
+
+    #[test]
+    fn the_second_request_to_stop_ends_the_process_at_once() {
+        let child = std::process::Command::new(std::env::current_exe().expect("this test"))
+            .args(["--ignored", "--exact", "shell::signals::tests::a_process_that_is_asked_twice"])
+            .output()
+            .expect("it runs");
+        assert_eq!(child.status.code(), Some(128 + SIGTERM), "{child:?}");
     }
 }
