@@ -153,6 +153,7 @@ impl Ledger {
 
     /// What the tables hold of the agent's memory.
     fn recall(&self) -> Result<Memory, OpenError> {
+        // The shell reads the controller's answer from its fact, and knows what `prepare_file` had to do.
         let damaged = |fault: super::ReadFault| OpenError::Damaged(fault.to_string());
         let id = self.meta(META_ID)?.ok_or_else(|| OpenError::Damaged("its id is unreadable".to_owned()))?;
         let floor = self.meta(META_FLOOR)?.unwrap_or(0);
@@ -165,7 +166,7 @@ impl Ledger {
             newest_at: ends.newest_at,
             cursors: self.cursors().map_err(damaged)?,
             facts: self.facts().map_err(damaged)?,
-            recovered: None,
+            ..Memory::default()
         })
     }
 
