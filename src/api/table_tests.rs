@@ -90,7 +90,7 @@ fn hosts_and_origins() {
             (host("pi.lan"), 200, ""),
             (host("evil.example"), 421, r#"Host \"evil.example\" is not a name of this machine"#),
             (host("localhost.evil.example"), 421, "security.host_names"),
-            (host("evil.example").from_afar(), 200, r#""status":"degraded""#),
+            (host("evil.example").afar(), 200, r#""status":"degraded""#),
             (get("/health").without("host"), 400, "Host is there 0 times, wanted once"),
             (get("/health").with("host", "localhost"), 400, "Host is there 2 times, wanted once"),
             (host("a b"), 400, r#""type":"/docs#bad-header""#),
@@ -106,7 +106,7 @@ fn hosts_and_origins() {
 
 #[test]
 fn credentials() {
-    let far = |target| get(target).from_afar();
+    let far = |target| get(target).afar();
     let bearer = "Bearer canary-5ecret";
     check(
         &World::full(),
@@ -121,8 +121,8 @@ fn credentials() {
             (far("/").with("x-api-key", "second-key"), 200, "ChainBot"),
             (far("/health").with("x-api-key", "second-key"), 200, "websocket_stats"),
             (far("/api/chainbot/workflows").with("authorization", "Bearer second-key"), 200, "[]"),
-            (Ask::post(STARTED, "{}").from_afar(), 401, "unauthorized"),
-            (Ask::post(STARTED, "{}").from_afar().with("authorization", bearer), 0, "workflow_started"),
+            (Ask::post(STARTED, "{}").afar(), 401, "unauthorized"),
+            (Ask::post(STARTED, "{}").afar().with("authorization", bearer), 0, "workflow_started"),
             (far("/nowhere"), 404, "not-found"),
         ],
     );
@@ -134,7 +134,7 @@ fn credentials() {
 
 #[test]
 fn health_says_little_beyond_loopback() {
-    let (status, body) = shown_answer(&World::full().ask(&get("/health").from_afar()));
+    let (status, body) = shown_answer(&World::full().ask(&get("/health").afar()));
     assert_eq!((status, body.as_str()), (200, r#"{"status":"degraded","timestamp":1795221371.123}"#));
 }
 
@@ -199,7 +199,7 @@ fn event_queries() {
                 422,
                 r#""errors":[{"parameter":"limit","detail":"limit is \"x\": must be a number from 1 to 1000"},{"parameter":"since""#,
             ),
-            (get("/api/events?limit=5").from_afar(), 401, "unauthorized"),
+            (get("/api/events?limit=5").afar(), 401, "unauthorized"),
         ],
     );
 }
@@ -297,12 +297,12 @@ fn where_secrets_are_configured_a_signature_is_needed_and_is_enough() {
         &world,
         &[
             (signed(), 0, "Intake"),
-            (signed().from_afar(), 0, "Intake"),
+            (signed().afar(), 0, "Intake"),
             (signed().without("webhook-signature"), 401, "header webhook-signature is missing"),
             (signed().without("webhook-id"), 401, "header webhook-id is missing"),
             (signed().with("webhook-id", "other"), 401, "header webhook-id is missing"),
             (signed().without("webhook-id").with("webhook-id", "other"), 401, "fits none of the secrets"),
-            (Ask::post(STARTED, "{}").from_afar().with("x-api-key", "second-key"), 401, "bad-signature"),
+            (Ask::post(STARTED, "{}").afar().with("x-api-key", "second-key"), 401, "bad-signature"),
             (get("/api/webhooks/chainbot/"), 200, r#""signatures":true"#),
         ],
     );
@@ -323,7 +323,7 @@ fn answers_carry_the_headers_that_their_status_asks_for() {
     };
     assert_eq!(header(&Ask::new("PUT", "/health"), "allow").unwrap(), "GET, HEAD, OPTIONS");
     assert_eq!(header(&Ask::new("OPTIONS", EVENT), "allow").unwrap(), "POST, OPTIONS");
-    assert_eq!(header(&get("/").from_afar(), "www-authenticate").unwrap(), "Bearer realm=\"chainbot\"");
+    assert_eq!(header(&get("/").afar(), "www-authenticate").unwrap(), "Bearer realm=\"chainbot\"");
     assert_eq!(header(&get("/status"), "cache-control").unwrap(), "no-store");
     assert!(header(&get("/docs"), "content-security-policy").unwrap().contains("default-src 'none'"));
 }
@@ -508,8 +508,7 @@ fn every_problem_has_the_problem_schema() {
     let document = openapi();
     let schemas = object(&object(&object(&document)["components"])["schemas"]);
     let world = World::full();
-    for ask in [get("/nowhere"), get("/api/events?limit=0&x=1"), get("/").from_afar(), Ask::post(EVENT, "[]")]
-    {
+    for ask in [get("/nowhere"), get("/api/events?limit=0&x=1"), get("/").afar(), Ask::post(EVENT, "[]")] {
         let Decision::Answer(response) = world.ask(&ask) else { panic!() };
         assert_eq!(response.content_type, "application/problem+json");
         let value: Value = miniserde::json::from_str(std::str::from_utf8(&response.body).unwrap()).unwrap();

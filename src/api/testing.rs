@@ -139,7 +139,7 @@ impl<'a> Ask<'a> {
         Self { body, ..Self::new("POST", target) }.with("content-type", "application/json")
     }
 
-    pub(super) fn from_afar(self) -> Self {
+    pub(super) fn afar(self) -> Self {
         Self { peer_is_loopback: false, ..self }
     }
 
