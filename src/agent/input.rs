@@ -140,7 +140,14 @@ pub enum Verdict {
         /// The peer's `Retry-After`, in milliseconds.
         after_ms: Option<u64>,
     },
-    /// 401 or 403, or our own answer made no sense to it: trying the same again is no use.
+    /// 401, 403, 407 or a wrong `Host`: the peer does not let us in, whatever we bring. Held back and tried again.
+    Denied {
+        /// The status.
+        status: u16,
+        /// The peer's words, at most 200 bytes, control characters removed.
+        why: String,
+    },
+    /// Another 4xx: what we brought is no good, and bringing the same again is no use.
     Refused {
         /// The status.
         status: u16,

@@ -33,7 +33,7 @@ pub const LINGER_TIME_MAX_MS: u64 = 500;
 /// Most writes that wait for a commit. Beyond: an intake is answered 503 with Retry-After.
 pub const JOURNAL_WRITES_MAX: usize = 256;
 /// Most bytes of events that wait for a commit. Beyond: an intake is answered 503 with Retry-After.
-pub const JOURNAL_BYTES_MAX: usize = 512 * 1024;
+pub const JOURNAL_BYTES_MAX: usize = 256 * 1024;
 /// Writes that make a commit go out at once.
 pub const COMMIT_BATCH_RECORDS: usize = 16;
 /// Longest time that a write waits for company before its commit goes out, in milliseconds.

@@ -48,13 +48,11 @@ pub enum FactKey {
     Controller,
     /// Destinations that said 410: JSON array of cursor keys.
     HooksDisabled,
-    /// Whether the previous run said goodbye: "stopped" or "running".
-    LastRun,
 }
 
 impl FactKey {
     /// Every key.
-    pub const ALL: [Self; 4] = [Self::AlexosAgentId, Self::Controller, Self::HooksDisabled, Self::LastRun];
+    pub const ALL: [Self; 3] = [Self::AlexosAgentId, Self::Controller, Self::HooksDisabled];
 
     /// The name in the ledger.
     #[must_use]
@@ -63,7 +61,6 @@ impl FactKey {
             Self::AlexosAgentId => "alex_os.agent_id",
             Self::Controller => "aiwm.controller",
             Self::HooksDisabled => "webhooks.disabled",
-            Self::LastRun => "run",
         }
     }
 

@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn writes(count: usize) -> Vec<Write> {
-        vec![Write::Fact(FactKey::LastRun, "running".to_owned()); count]
+        vec![Write::Fact(FactKey::Controller, "running".to_owned()); count]
     }
 
     #[test]

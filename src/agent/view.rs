@@ -1,0 +1,66 @@
+//! The agent as others see it: `/status` and the health report.
+
+use super::Agent;
+use super::effect::HealthReport;
+use super::ids::CorrelationId;
+use super::status::{AlexosStatus, LedgerStatus, Status};
+use super::time::{Now, Wall};
+
+impl Agent {
+    /// How things stand.
+    #[must_use]
+    pub fn status(&self, now: Now) -> Status {
+        let (at, trust) = self.calendar.read(now);
+        let durable = self.journal.durable();
+        Status {
+            at,
+            trust,
+            uptime_ms: now.mono.since(self.started.mono),
+            health: self.health.health(),
+            attention: self.attention.reason().map(str::to_owned),
+            is_stopping: self.stopping.is_some(),
+            ledger: LedgerStatus {
+                id: self.journal.ledger(),
+                oldest: self.oldest,
+                durable,
+                pending: self.journal.pending(),
+                fault: self.journal.fault(),
+            },
+            alexos: self.alexos_status(now),
+            aiwm: self.session.as_ref().map(|session| session.status(now.mono)),
+            destinations: self.deliveries.iter().map(|delivery| delivery.status(now.mono, durable)).collect(),
+            sample: self.health.sample().cloned(),
+            counters: self.counters.clone(),
+        }
+    }
+
+    fn alexos_status(&self, now: Now) -> Option<AlexosStatus> {
+        let alexos = self.alexos.as_ref()?;
+        let (attempts, last_registration, last_fault, agent_id, canon) = alexos.registration.facts();
+        Some(AlexosStatus {
+            registration: alexos.registration.state(),
+            attempts,
+            last_registration,
+            last_report: alexos.last_report,
+            agent_id: agent_id.map(str::to_owned),
+            events_path: alexos.path.known(),
+            last_fault: last_fault.map(str::to_owned),
+            next_try_in_ms: alexos.registration.deadline().map(|at| at.since(now.mono)),
+            canon: canon.to_vec(),
+        })
+    }
+
+    pub(super) fn health_report(&mut self, at: Wall) -> HealthReport {
+        HealthReport {
+            at,
+            id: CorrelationId(self.rng.next_u128()),
+            health: self.health.health(),
+            active_workflows: 0,
+            workflow_blockers: Vec::new(),
+            attention: self.attention.reason().map(str::to_owned),
+            gpt_status: "not_configured",
+            active_agents: 1,
+            sample: self.health.sample().cloned().unwrap_or_default(),
+        }
+    }
+}
