@@ -32,6 +32,7 @@ pub struct Entry<'a> {
 impl<'a> File<'a> {
     /// Parses `text`. What is not TOML goes to `faults`; then only the doubled keys leave a file to read on.
     pub fn parse(name: &'a str, text: &'a str, faults: &mut Vec<Fault>) -> Option<Self> {
+        let name = name.strip_prefix("./").unwrap_or(name);
         if text.len() > FILE_BYTES_MAX {
             faults.push(Fault::FileTooLong { file: name.to_owned(), bytes: text.len(), max: FILE_BYTES_MAX });
             return None;
