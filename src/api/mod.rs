@@ -1,1 +1,271 @@
-//! The HTTP API as values: one route table from which router, authorisation, OpenAPI document and docs are made. Pure.
+//! The HTTP API as values. One route table (`routes.rs`) says what there is; the router, the authorisation, the
+//! OpenAPI document and the pages are made from it. [`respond`] is pure: a request and a view of the agent go in, a
+//! [`Decision`] comes out. The shell owns the sockets, streams the events and carries an intake to the agent.
+//!
+//! Not here: HTTP framing, limits on connections and deadlines (`shell/`), the decoding of webhook bodies and
+//! signatures (`wire/`), the events themselves (`ledger/`).
+
+pub mod access;
+pub mod events;
+pub mod intake;
+pub mod metrics;
+pub mod openapi;
+pub mod pages;
+pub mod problem;
+pub mod router;
+pub mod routes;
+
+mod chainbot;
+mod json;
+mod schemas;
+mod views;
+
+#[cfg(test)]
+mod table_tests;
+#[cfg(test)]
+mod testing;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+pub use access::Security;
+pub use events::EventsQuery;
+pub use intake::intake_answer;
+pub use problem::Problem;
+
+use crate::agent::event::EventDraft;
+use crate::agent::ids::DedupeKey;
+use crate::agent::{Setup, Status};
+
+use problem::Kind;
+use router::Found;
+use routes::{Endpoint, ROUTES, Route, Shape};
+
+/// A request whose head was framed and whose body was read whole (at most `limits::BODY_BYTES_MAX`) by the shell.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// As in the request line, in its case.
+    pub method: &'a str,
+    /// The path as sent, without the query.
+    pub path: &'a str,
+    /// What follows the first `?`, without it; empty if there is none.
+    pub query: &'a str,
+    /// The first value of the header with this name in lower case, if it is visible ASCII.
+    pub header: &'a dyn Fn(&str) -> Option<&'a str>,
+    /// How many headers have this name in lower case.
+    pub header_count: &'a dyn Fn(&str) -> usize,
+    /// The body, empty if there is none.
+    pub body: &'a [u8],
+    /// Whether the other end of the connection is 127.0.0.0/8 or ::1 (also as ::ffff:127.0.0.1).
+    pub peer_is_loopback: bool,
+}
+
+impl<'a> Request<'a> {
+    fn header(&self, name: &str) -> Option<&'a str> {
+        (self.header)(name)
+    }
+
+    fn header_count(&self, name: &str) -> usize {
+        (self.header_count)(name)
+    }
+}
+
+/// What a request may see.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The agent now.
+    pub status: &'a Status,
+    /// What the agent was told.
+    pub setup: &'a Setup,
+    /// Who may.
+    pub security: &'a Security,
+    /// Makes the effective config as a JSON object, secrets masked. Called only for `/config`.
+    pub config_json: &'a dyn Fn() -> String,
+    /// Version of the program.
+    pub version: &'a str,
+    /// Path of the ledger's file, for people.
+    pub ledger_file: &'a str,
+    /// What the shell knows of the process.
+    pub process: ProcessFacts<'a>,
+}
+
+/// What the shell knows of the process at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessFacts<'a> {
+    /// Resident memory in KiB.
+    pub rss_kib: u64,
+    /// Threads.
+    pub threads: u32,
+    /// Open file descriptors.
+    pub fds: u32,
+    /// Connections to the open port.
+    pub connections: u32,
+    /// Open WebSockets.
+    pub sockets: u32,
+    /// Bytes of the ledger's file.
+    pub ledger_bytes: u64,
+    /// Answers since the start.
+    pub http: &'a HttpCounters,
+}
+
+/// Answers since the start, by status.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct HttpCounters(BTreeMap<u16, u64>);
+
+impl HttpCounters {
+    /// Statuses told apart. Beyond: counted as the first status of their class (`400`, `500` ...).
+    pub const STATUSES_MAX: usize = 32;
+
+    /// Counts one answer.
+    pub fn count(&mut self, status: u16) {
+        let has_room = self.0.len() < Self::STATUSES_MAX || self.0.contains_key(&status);
+        let row = if has_room { status } else { status.clamp(100, 599) / 100 * 100 };
+        *self.0.entry(row).or_default() += 1;
+    }
+
+    /// Statuses and how often each was answered, by status.
+    pub fn rows(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        self.0.iter().map(|(status, count)| (*status, *count))
+    }
+}
+
+/// A whole answer. For a HEAD request the body is here too: the shell sends its length and not its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// Empty if there is no body.
+    pub content_type: &'static str,
+    /// More headers, names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Cow<'static, [u8]>,
+    /// Whether the connection ends after it.
+    pub close: bool,
+}
+
+impl Response {
+    /// An answer with a body made of text.
+    #[must_use]
+    pub fn text(status: u16, content_type: &'static str, body: String) -> Self {
+        let body = Cow::Owned(body.into_bytes());
+        Self { status, content_type, headers: Vec::new(), body, close: false }
+    }
+
+    fn shaped(status: u16, shape: Shape, body: String) -> Self {
+        Self::text(status, shape.content_type(), body)
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// What to do with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Answer this.
+    Answer(Response),
+    /// Give it to the agent as `Input::Webhook`, wait for `Effect::Respond`, and answer with [`intake_answer`].
+    Intake {
+        /// The checked content.
+        draft: EventDraft,
+        /// The caller's id, if it gave one: the shell looks up in the ledger what it knows of it.
+        dedupe: Option<DedupeKey>,
+        /// For [`intake_answer`].
+        message: String,
+    },
+    /// Stream the events that this asks for, with the pieces of `events.rs`.
+    Events(EventsQuery),
+}
+
+/// Decides what becomes of a request.
+#[must_use]
+pub fn respond(view: &View<'_>, request: &Request<'_>) -> Decision {
+    decide(view, request).unwrap_or_else(Decision::Answer)
+}
+
+fn decide(view: &View<'_>, request: &Request<'_>) -> Result<Decision, Response> {
+    access::check_host(view, request)?;
+    let route = match router::find(ROUTES, request.method, request.path) {
+        Found::Route(route) => route,
+        Found::Options => return Err(options(request)),
+        Found::WrongMethod => return Err(wrong_method(request)),
+        Found::Nowhere => return Err(nowhere(request)),
+    };
+    access::check_origin(request)?;
+    let role = access::role(view.security, request);
+    if let Endpoint::Webhook(kind) = route.endpoint {
+        return intake::take(view, request, route, role, kind);
+    }
+    access::check_role(view.security, route, role)?;
+    if route.endpoint == Endpoint::Events {
+        return Ok(Decision::Events(events::parse(request.query, view.status.ledger.id)?));
+    }
+    Ok(Decision::Answer(answer(view, route, role)))
+}
+
+fn answer(view: &View<'_>, route: &Route, role: routes::Role) -> Response {
+    let (status, body) = match route.endpoint {
+        Endpoint::Service => (200, views::service(view)),
+        Endpoint::Health => views::health(view, role),
+        Endpoint::Status => (200, views::status(view)),
+        Endpoint::Metrics => (200, metrics::render(view)),
+        Endpoint::Config => (200, (view.config_json)()),
+        Endpoint::OpenApi => (200, openapi::render(ROUTES, view.version)),
+        Endpoint::Docs => (200, pages::html(ROUTES, view.version)),
+        Endpoint::PolledHealth => (200, chainbot::polled_health(view)),
+        Endpoint::AlexAgentList => (200, chainbot::agent_list(view)),
+        Endpoint::AiAgentList | Endpoint::WorkflowList => (200, "[]".to_owned()),
+        Endpoint::ChainbotHealth => (200, chainbot::health(view)),
+        Endpoint::ChainbotStatus => (200, chainbot::status(view)),
+        Endpoint::AlexAgents => (200, chainbot::agents(view, true)),
+        Endpoint::AiAgents => (200, chainbot::agents(view, false)),
+        Endpoint::AllAgents => (200, chainbot::all_agents(view)),
+        Endpoint::SocketStats => (200, views::socket_stats(view)),
+        Endpoint::SocketStatus => (200, views::socket_status(view)),
+        Endpoint::WebhookService => (200, chainbot::webhook_service(view)),
+        Endpoint::WebhookHealth => (200, chainbot::webhook_health(view)),
+        Endpoint::Webhook(_) | Endpoint::Events => (500, String::new()),
+    };
+    let shape = route.answers.first().map_or(Shape::Problem, |(_, shape)| *shape);
+    let response = Response::shaped(status, shape, body).with("cache-control", "no-store");
+    if shape == Shape::Page { with_page_headers(response) } else { response }
+}
+
+fn with_page_headers(response: Response) -> Response {
+    response
+        .with(
+            "content-security-policy",
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        )
+        .with("x-content-type-options", "nosniff")
+        .with("referrer-policy", "no-referrer")
+}
+
+fn options(request: &Request<'_>) -> Response {
+    Response { status: 204, content_type: "", headers: Vec::new(), body: Cow::Borrowed(b""), close: false }
+        .with("allow", router::allow(ROUTES, request.path))
+}
+
+fn wrong_method(request: &Request<'_>) -> Response {
+    let allow = router::allow(ROUTES, request.path);
+    let detail = format!("{} is not offered here, {allow} are", shown(request.method));
+    Problem::new(Kind::MethodNotAllowed, detail).response().with("allow", allow)
+}
+
+fn nowhere(request: &Request<'_>) -> Response {
+    let detail = format!("there is nothing at {}; /docs lists what there is", shown(request.path));
+    Problem::new(Kind::NotFound, detail).response()
+}
+
+/// Foreign text for a message: cut to 100 characters, control characters replaced.
+fn shown(text: &str) -> String {
+    let clean = |c: char| if c.is_control() { '?' } else { c };
+    let mut shown: String = text.chars().take(100).map(clean).collect();
+    if text.chars().nth(100).is_some() {
+        shown.push('…');
+    }
+    shown
+}

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::fault::Fault;
 use super::nearest::nearest;
+use super::noeffect::{NO_EFFECT_VARIABLES, NoEffect};
 use super::places::CONFIG_VARIABLE;
-use super::table::{HOOK_KEYS, KEYS, Key, NO_EFFECT_VARIABLES, NoEffect};
+use super::table::{HOOK_KEYS, KEYS, Key};
 use crate::agent::limits::HOOKS_MAX;
 
 /// The environment by name. Values are trimmed; an empty one of the documents' names counts as not set.

@@ -5,8 +5,9 @@ use toml::de::{DeTable, DeValue};
 use super::datum::found_type;
 use super::fault::Fault;
 use super::nearest::nearest;
+use super::noeffect::NO_EFFECT_KEYS;
 use super::origin::Origin;
-use super::table::{HOOK_KEYS, KEYS, Key, NO_EFFECT_KEYS, SECTIONS};
+use super::table::{HOOK_KEYS, KEYS, Key, SECTIONS};
 
 /// Longest config file in bytes. Beyond: refused, unread.
 pub const FILE_BYTES_MAX: usize = 64 * 1024;
@@ -37,6 +38,7 @@ impl<'a> File<'a> {
             faults.push(Fault::FileTooLong { file: name.to_owned(), bytes: text.len(), max: FILE_BYTES_MAX });
             return None;
         }
+        let name = name.strip_prefix("./").unwrap_or(name);
         // An editor's byte order mark is no part of the first key.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let (table, errors) = DeTable::parse_recoverable(text);

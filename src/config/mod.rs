@@ -12,6 +12,7 @@ mod fault;
 mod file;
 mod hooks;
 mod nearest;
+mod noeffect;
 mod origin;
 mod places;
 mod render;
@@ -127,7 +128,7 @@ impl Config {
     pub fn with_controller(&self, settings: &[Setting]) -> Vec<Value> {
         let mut values = self.values.clone();
         for value in values.iter_mut().filter(|value| value.key.is_controllers()) {
-            let setting = settings.iter().find(|setting| setting.key == value.name);
+            let setting = settings.iter().find(|setting| is_of(setting, value));
             if let Some(Ok(datum)) =
                 setting.map(|setting| datum::from_text(&value.key.kind, &setting.value.0))
             {
@@ -137,4 +138,9 @@ impl Config {
         }
         values
     }
+}
+
+/// AIWM calls the bot's token `telegram.token`; the documents' variable, and so the key, says `bot_token`.
+fn is_of(setting: &Setting, value: &Value) -> bool {
+    setting.key == value.name || (setting.key == "telegram.token" && value.name == "telegram.bot_token")
 }

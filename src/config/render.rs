@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use super::datum::Datum;
 use super::fault::Fault;
+use super::noeffect::{NO_EFFECT_KEYS, NO_EFFECT_VARIABLES};
 use super::sources::Value;
-use super::table::{HOOK_KEYS, KEYS, Key, Kind, NO_EFFECT_KEYS, NO_EFFECT_VARIABLES, SECTIONS};
+use super::table::{HOOK_KEYS, KEYS, Key, Kind, SECTIONS};
 use super::url;
 use crate::agent::event::push_json_string;
 use crate::agent::setup::Secret;

@@ -41,7 +41,7 @@ impl World {
             self.files.get(path).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
         };
         super::read(&Inputs {
-            file: self.text.as_deref().map(|text| ("config.toml", text)),
+            file: self.text.as_deref().map(|text| ("./config.toml", text)),
             environment: &self.environment,
             read: &read,
             state_dir: None,
@@ -309,6 +309,7 @@ fn the_controllers_settings_win_where_they_may() {
         setting("claude.model", "theirs"),
         setting("claude.max_turns", "many"),
         setting("discord.token", "MTk4NjIyNDgzNDcxOTI1MjQ4"),
+        setting("telegram.token", "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5"),
         setting("server.host", "0.0.0.0"),
         setting("assistant_maxSteps", "10"),
     ]);
@@ -320,6 +321,7 @@ fn the_controllers_settings_win_where_they_may() {
     );
     assert!(line("claude.max_turns").ends_with("environment CLAUDE_MAX_TURNS"), "{shown}");
     assert!(line("discord.token").contains("****MjQ4") && !shown.contains("MTk4"), "{shown}");
+    assert!(line("telegram.bot_token").ends_with("controller"), "{shown}");
     assert!(line("server.host").ends_with("default"), "{shown}");
     assert_eq!(values.len(), config.values.len());
 }

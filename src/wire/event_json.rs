@@ -1,6 +1,6 @@
 //! The unified event as JSON (seed 002): `{id, timestamp, type, source, severity, message, metadata}`.
 
-use super::json::{push_name, push_raw, push_text};
+use super::json::{push_raw, push_text};
 use super::time::format_rfc3339;
 use crate::agent::event::Event;
 use crate::agent::ids::{EventId, LedgerId};
@@ -9,8 +9,7 @@ use crate::agent::ids::{EventId, LedgerId};
 pub fn push_event(out: &mut String, event: &Event, id: EventId) {
     out.reserve(160 + event.kind.len() + event.message.len() + event.metadata.0.len());
     out.push('{');
-    push_name(out, "id");
-    out.push_str(&format!("\"{id}\""));
+    push_id(out, id);
     push_text(out, "timestamp", &format_rfc3339(event.at));
     push_text(out, "type", &event.kind);
     push_text(out, "source", event.source.as_str());
@@ -18,6 +17,10 @@ pub fn push_event(out: &mut String, event: &Event, id: EventId) {
     push_text(out, "message", &event.message);
     push_raw(out, "metadata", &event.metadata.0);
     out.push('}');
+}
+
+pub(super) fn push_id(out: &mut String, id: EventId) {
+    push_text(out, "id", &id.to_string());
 }
 
 /// As `push_event`, for an event whose public name is made of its own place and this ledger.

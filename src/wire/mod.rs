@@ -7,9 +7,11 @@
 pub mod aiwm;
 pub mod alexos;
 pub mod event_json;
+pub mod health_json;
 pub mod hooks;
 pub mod http_head;
 pub mod json;
+mod reply;
 pub mod standard_webhooks;
 pub mod time;
 pub mod webhook;

@@ -1,0 +1,196 @@
+//! `GET /openapi.json`: the route table as OpenAPI 3.1. Made when asked for and not kept.
+
+use super::events::{LIMIT_DEFAULT, LIMIT_MAX};
+use super::json::Json;
+use super::routes::{Role, Route, Shape, Takes};
+use super::schemas;
+use crate::agent::limits::DEDUPE_ID_BYTES_MAX;
+
+/// The document for a table.
+#[must_use]
+pub fn render(table: &[Route], version: &str) -> String {
+    let mut json = Json::object();
+    json.key("openapi").text("3.1.0");
+    json.key("info").open('{');
+    json.key("title").text("ChainBot");
+    json.key("version").text(version);
+    json.key("description").text(
+        "Callers on loopback need no credential. A path that has x-doubled is also served with /api before it.",
+    );
+    json.close('}');
+    json.key("paths").open('{');
+    for (index, route) in table.iter().enumerate() {
+        let is_first = !table[..index].iter().any(|earlier| earlier.path == route.path);
+        if is_first {
+            path_item(&mut json, table, route.path);
+        }
+    }
+    json.close('}');
+    components(&mut json);
+    json.end_object()
+}
+
+fn path_item(json: &mut Json, table: &[Route], path: &str) {
+    json.key(path).open('{');
+    path_parameters(json, path);
+    for route in table.iter().filter(|route| route.path == path) {
+        operation(json, route);
+    }
+    json.close('}');
+}
+
+fn path_parameters(json: &mut Json, path: &str) {
+    let names = || path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+    if names().next().is_none() {
+        return;
+    }
+    json.key("parameters").open('[');
+    for name in names() {
+        json.open('{');
+        json.key("name").text(name);
+        json.key("in").text("path");
+        json.key("required").boolean(true);
+        json.key("schema").raw(r#"{"type":"string"}"#);
+        json.close('}');
+    }
+    json.close(']');
+}
+
+fn operation(json: &mut Json, route: &Route) {
+    json.key(&route.method.as_str().to_ascii_lowercase()).open('{');
+    json.key("operationId").text(&operation_id(route));
+    json.key("summary").text(route.summary);
+    json.key("x-role").text(route.role.as_str());
+    if route.is_doubled {
+        json.key("x-doubled").text(&format!("/api{}", route.path));
+    }
+    if route.role == Role::Open {
+        json.key("security").raw("[]");
+    }
+    match route.takes {
+        Takes::Nothing => {}
+        Takes::EventsQuery => events_parameters(json),
+        Takes::Webhook(shape) => webhook_input(json, shape),
+    }
+    responses(json, route);
+    json.close('}');
+}
+
+/// `getApiEvents`: method and segments, each segment begun with a capital.
+fn operation_id(route: &Route) -> String {
+    let mut id = route.method.as_str().to_ascii_lowercase();
+    for word in route.path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
+        let (first, rest) = word.split_at(1);
+        id.push_str(&first.to_ascii_uppercase());
+        id.push_str(rest);
+    }
+    id
+}
+
+fn parameter(json: &mut Json, place: &str, name: &str, help: &str, schema: &str) {
+    json.open('{');
+    json.key("name").text(name);
+    json.key("in").text(place);
+    json.key("description").text(help);
+    json.key("schema").raw(schema);
+    json.close('}');
+}
+
+fn events_parameters(json: &mut Json) {
+    let limit =
+        format!(r#"{{"type":"integer","minimum":1,"maximum":{LIMIT_MAX},"default":{LIMIT_DEFAULT}}}"#);
+    let texts = r#"{"type":"array","items":{"type":"string"}}"#;
+    let severities = r#"{"type":"array","items":{"enum":["info","warning","error","critical"]}}"#;
+    let sources = r#"{"type":"array","items":{"enum":["chainbot","watchtower","alex_os"]}}"#;
+    json.key("parameters").open('[');
+    let since = "Id of the last event already seen, or 0 for the oldest kept";
+    parameter(json, "query", "since", since, r#"{"type":"string","default":"0"}"#);
+    parameter(json, "query", "limit", "Most events in the answer", &limit);
+    parameter(json, "query", "type", "Types wanted, repeated or with commas; may end in *", texts);
+    parameter(json, "query", "severity", "Severities wanted, repeated or with commas", severities);
+    parameter(json, "query", "source", "Sources wanted, repeated or with commas", sources);
+    json.close(']');
+}
+
+fn webhook_input(json: &mut Json, shape: Shape) {
+    let id = format!(r#"{{"type":"string","minLength":1,"maxLength":{DEDUPE_ID_BYTES_MAX}}}"#);
+    let text = r#"{"type":"string"}"#;
+    json.key("parameters").open('[');
+    let help = "A name for this message: the same name again has no second effect";
+    parameter(json, "header", "webhook-id", help, &id);
+    parameter(json, "header", "Idempotency-Key", "As webhook-id, which goes before it", &id);
+    let help = "Seconds since 1970; needed where secrets are configured";
+    parameter(json, "header", "webhook-timestamp", help, text);
+    let help = "Standard Webhooks v1 signatures; needed where secrets are configured";
+    parameter(json, "header", "webhook-signature", help, text);
+    json.close(']');
+    json.key("requestBody").open('{');
+    json.key("required").boolean(true);
+    json.key("content").open('{');
+    json.key("application/json").open('{');
+    schema_ref(json, shape);
+    json.key("example").raw(schemas::example(shape));
+    json.close('}');
+    json.close('}');
+    json.close('}');
+}
+
+fn schema_ref(json: &mut Json, shape: Shape) {
+    json.key("schema").open('{');
+    match schemas::schema(shape) {
+        Some((name, _)) => json.key("$ref").text(&format!("#/components/schemas/{name}")),
+        None => json.key("type").text("string"),
+    }
+    json.close('}');
+}
+
+fn responses(json: &mut Json, route: &Route) {
+    json.key("responses").open('{');
+    for (status, shape) in route.answers {
+        json.key(&status.to_string());
+        response(json, reason(*status), *shape);
+    }
+    json.key("default");
+    response(json, "A problem of the request: host, credential, path or method", Shape::Problem);
+    json.close('}');
+}
+
+fn response(json: &mut Json, description: &str, shape: Shape) {
+    json.open('{');
+    json.key("description").text(description);
+    json.key("content").open('{');
+    json.key(shape.content_type()).open('{');
+    schema_ref(json, shape);
+    json.close('}');
+    json.close('}');
+    json.close('}');
+}
+
+/// A description for each status of the table.
+pub(super) fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "Done",
+        400 => "A header or the body cannot be read",
+        401 => "Credential or signature missing or wrong",
+        413 => "Body too large",
+        415 => "Body type not supported",
+        422 => "Fields or parameters not valid",
+        503 => "Cannot be served at the moment; see Retry-After",
+        507 => "Disk full; see Retry-After",
+        _ => "Other",
+    }
+}
+
+fn components(json: &mut Json) {
+    json.key("components").open('{');
+    json.key("securitySchemes").raw(
+        r#"{"bearer":{"type":"http","scheme":"bearer"},"apiKey":{"type":"apiKey","in":"header","name":"X-API-Key"}}"#,
+    );
+    json.key("schemas").open('{');
+    for (name, schema) in schemas::SHAPES.iter().filter_map(|shape| schemas::schema(*shape)) {
+        json.key(name).raw(schema);
+    }
+    json.close('}');
+    json.close('}');
+    json.key("security").raw(r#"[{"bearer":[]},{"apiKey":[]},{}]"#);
+}

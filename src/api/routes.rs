@@ -1,0 +1,403 @@
+//! The one route table. The router, the authorisation, `/openapi.json`, `/docs` and `docs/api.md` are made from it;
+//! nothing else knows a path.
+
+use crate::wire::webhook::WebhookKind;
+
+/// What a caller may do. Each role may do what the ones before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Anyone who reaches the port.
+    Open,
+    /// May look.
+    Viewer,
+    /// May bring events.
+    Operator,
+    /// May change the agent.
+    Admin,
+}
+
+impl Role {
+    /// The word in the documents.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// The methods that routes have. HEAD goes wherever GET goes, OPTIONS everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    /// Looks.
+    Get,
+    /// Brings.
+    Post,
+}
+
+impl Method {
+    /// As in the request line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// What a route reads beside its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing.
+    Nothing,
+    /// The query of `GET /api/events`.
+    EventsQuery,
+    /// A JSON object of this schema; `webhook-id` or `Idempotency-Key`; a signature where secrets are configured.
+    Webhook(Shape),
+}
+
+/// The shapes of bodies, each with a schema in `schemas.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shape {
+    /// `application/problem+json`.
+    Problem,
+    /// What the program is.
+    Service,
+    /// The documents' health object.
+    Health,
+    /// Everything the agent knows of itself.
+    Status,
+    /// Prometheus text.
+    Metrics,
+    /// The effective config.
+    Config,
+    /// An OpenAPI document.
+    OpenApi,
+    /// A page for people.
+    Page,
+    /// A page of events.
+    Events,
+    /// `{"status":"healthy",...}`.
+    PolledHealth,
+    /// Agents as a bare array.
+    AgentList,
+    /// Workflows as a bare array.
+    WorkflowList,
+    /// The health of the agent as ALEX OS shows it.
+    ChainbotHealth,
+    /// The state of the agent as ALEX OS shows it.
+    ChainbotStatus,
+    /// Agents in an object with their count.
+    Agents,
+    /// Agents of both sorts in an object with their counts.
+    AllAgents,
+    /// Counts of open sockets.
+    SocketStats,
+    /// Sockets by window.
+    SocketStatus,
+    /// What the webhook paths are.
+    WebhookService,
+    /// How the registration with ALEX OS stands.
+    WebhookHealth,
+    /// A webhook was taken.
+    Taken,
+    /// Body of a workflow webhook.
+    WorkflowEvent,
+    /// Body of an agent webhook.
+    AgentEvent,
+    /// Body of an entanglement webhook.
+    EntanglementEvent,
+    /// Body of a health report.
+    HealthReport,
+    /// Body of any other event.
+    AnyEvent,
+}
+
+impl Shape {
+    /// The content type of an answer in this shape.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Problem => "application/problem+json",
+            Self::Metrics => "text/plain; version=0.0.4; charset=utf-8",
+            Self::Page => "text/html; charset=utf-8",
+            _ => "application/json",
+        }
+    }
+}
+
+/// Which function answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `views::service`.
+    Service,
+    /// `views::health`.
+    Health,
+    /// `views::status`.
+    Status,
+    /// `metrics::render`.
+    Metrics,
+    /// `View::config_json`.
+    Config,
+    /// `openapi::render`.
+    OpenApi,
+    /// `pages::html`.
+    Docs,
+    /// Streamed by the shell.
+    Events,
+    /// `chainbot::polled_health`.
+    PolledHealth,
+    /// `chainbot::agent_list`.
+    AlexAgentList,
+    /// An empty array: there are no agents of that sort.
+    AiAgentList,
+    /// An empty array: there are no workflows.
+    WorkflowList,
+    /// `chainbot::health`.
+    ChainbotHealth,
+    /// `chainbot::status`.
+    ChainbotStatus,
+    /// `chainbot::agents`.
+    AlexAgents,
+    /// `chainbot::agents`, empty.
+    AiAgents,
+    /// `chainbot::all_agents`.
+    AllAgents,
+    /// `views::socket_stats`.
+    SocketStats,
+    /// `views::socket_status`.
+    SocketStatus,
+    /// `chainbot::webhook_service`.
+    WebhookService,
+    /// `chainbot::webhook_health`.
+    WebhookHealth,
+    /// `intake::take`.
+    Webhook(WebhookKind),
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// Segments after `/`; a segment `{name}` stands for any one segment that is not empty.
+    pub path: &'static str,
+    /// Also reachable with `/api` put before the path, as the Python service mounts it.
+    pub is_doubled: bool,
+    /// Who may. For a webhook a valid signature does as well.
+    pub role: Role,
+    /// What is read.
+    pub takes: Takes,
+    /// What is answered. Any route may answer the problems of the transport beside these: 400 and 421 for the
+    /// `Host`, 401, 403, 405.
+    pub answers: &'static [(u16, Shape)],
+    /// One line for people.
+    pub summary: &'static str,
+    /// Who answers.
+    pub endpoint: Endpoint,
+}
+
+const fn get(
+    path: &'static str,
+    answers: &'static [(u16, Shape)],
+    endpoint: Endpoint,
+    summary: &'static str,
+) -> Route {
+    let (method, takes) = (Method::Get, Takes::Nothing);
+    Route { method, path, is_doubled: false, role: Role::Viewer, takes, answers, summary, endpoint }
+}
+
+const WEBHOOK_ANSWERS: &[(u16, Shape)] = &[
+    (200, Shape::Taken),
+    (400, Shape::Problem),
+    (401, Shape::Problem),
+    (413, Shape::Problem),
+    (415, Shape::Problem),
+    (422, Shape::Problem),
+    (503, Shape::Problem),
+    (507, Shape::Problem),
+];
+
+const fn webhook(path: &'static str, kind: WebhookKind, body: Shape, summary: &'static str) -> Route {
+    Route {
+        method: Method::Post,
+        path,
+        is_doubled: true,
+        role: Role::Operator,
+        takes: Takes::Webhook(body),
+        answers: WEBHOOK_ANSWERS,
+        summary,
+        endpoint: Endpoint::Webhook(kind),
+    }
+}
+
+const fn open(route: Route) -> Route {
+    Route { role: Role::Open, ..route }
+}
+
+const fn doubled(route: Route) -> Route {
+    Route { is_doubled: true, ..route }
+}
+
+/// Every route, in the order of the documents.
+pub const ROUTES: &[Route] = &[
+    get("/", &[(200, Shape::Service)], Endpoint::Service, "What this is and where to go on"),
+    open(get(
+        "/health",
+        &[(200, Shape::Health), (503, Shape::Health)],
+        Endpoint::Health,
+        "How the agent is; 503 when unhealthy. Callers from other machines without a credential see only the status",
+    )),
+    get(
+        "/status",
+        &[(200, Shape::Status)],
+        Endpoint::Status,
+        "Everything the agent knows of itself and its peers",
+    ),
+    get("/metrics", &[(200, Shape::Metrics)], Endpoint::Metrics, "Counters and gauges for Prometheus"),
+    get(
+        "/config",
+        &[(200, Shape::Config)],
+        Endpoint::Config,
+        "The effective config and where each value came from, secrets masked",
+    ),
+    get("/openapi.json", &[(200, Shape::OpenApi)], Endpoint::OpenApi, "This table as OpenAPI 3.1"),
+    get("/docs", &[(200, Shape::Page)], Endpoint::Docs, "This table as a page"),
+    Route {
+        takes: Takes::EventsQuery,
+        ..get(
+            "/api/events",
+            &[(200, Shape::Events), (422, Shape::Problem), (503, Shape::Problem)],
+            Endpoint::Events,
+            "Events from the ledger, oldest first; ask again with since=<next>",
+        )
+    },
+    get(
+        "/api/health",
+        &[(200, Shape::PolledHealth)],
+        Endpoint::PolledHealth,
+        "Polled by ALEX OS: the health in one word",
+    ),
+    get(
+        "/api/chainbot/alex-agents",
+        &[(200, Shape::AgentList)],
+        Endpoint::AlexAgentList,
+        "Polled by ALEX OS: framework agents",
+    ),
+    get(
+        "/api/chainbot/ai-agents",
+        &[(200, Shape::AgentList)],
+        Endpoint::AiAgentList,
+        "Polled by ALEX OS: AI agents",
+    ),
+    get(
+        "/api/chainbot/workflows",
+        &[(200, Shape::WorkflowList)],
+        Endpoint::WorkflowList,
+        "Polled by ALEX OS: workflows",
+    ),
+    get(
+        "/api/chainbot/health",
+        &[(200, Shape::ChainbotHealth)],
+        Endpoint::ChainbotHealth,
+        "The health, with the state of the agent",
+    ),
+    get(
+        "/api/chainbot/status",
+        &[(200, Shape::ChainbotStatus)],
+        Endpoint::ChainbotStatus,
+        "The state of the agent in short",
+    ),
+    get(
+        "/api/chainbot/agents/alex-framework",
+        &[(200, Shape::Agents)],
+        Endpoint::AlexAgents,
+        "Framework agents",
+    ),
+    get("/api/chainbot/agents/ai", &[(200, Shape::Agents)], Endpoint::AiAgents, "AI agents"),
+    get("/api/chainbot/agents/all", &[(200, Shape::AllAgents)], Endpoint::AllAgents, "All agents"),
+    get(
+        "/api/websockets/stats",
+        &[(200, Shape::SocketStats)],
+        Endpoint::SocketStats,
+        "How many WebSockets are open",
+    ),
+    get(
+        "/api/ws/status",
+        &[(200, Shape::SocketStatus)],
+        Endpoint::SocketStatus,
+        "How many WebSockets are open in each window",
+    ),
+    doubled(get(
+        "/api/webhooks/chainbot/",
+        &[(200, Shape::WebhookService)],
+        Endpoint::WebhookService,
+        "What the webhook paths are",
+    )),
+    doubled(get(
+        "/api/webhooks/chainbot/health",
+        &[(200, Shape::WebhookHealth)],
+        Endpoint::WebhookHealth,
+        "How the registration with ALEX OS stands",
+    )),
+    doubled(get(
+        "/api/webhooks/chainbot/status",
+        &[(200, Shape::WebhookHealth)],
+        Endpoint::WebhookHealth,
+        "The same as the health beside it",
+    )),
+    webhook(
+        "/api/webhooks/chainbot/workflow/started",
+        WebhookKind::WorkflowStarted,
+        Shape::WorkflowEvent,
+        "A workflow started",
+    ),
+    webhook(
+        "/api/webhooks/chainbot/workflow/completed",
+        WebhookKind::WorkflowCompleted,
+        Shape::WorkflowEvent,
+        "A workflow completed",
+    ),
+    webhook(
+        "/api/webhooks/chainbot/workflow/failed",
+        WebhookKind::WorkflowFailed,
+        Shape::WorkflowEvent,
+        "A workflow failed",
+    ),
+    webhook(
+        "/api/webhooks/chainbot/agent/spawned",
+        WebhookKind::AgentSpawned,
+        Shape::AgentEvent,
+        "An agent was spawned",
+    ),
+    webhook(
+        "/api/webhooks/chainbot/agent/terminated",
+        WebhookKind::AgentTerminated,
+        Shape::AgentEvent,
+        "An agent was terminated",
+    ),
+    webhook(
+        "/api/webhooks/chainbot/entanglement/created",
+        WebhookKind::EntanglementCreated,
+        Shape::EntanglementEvent,
+        "An entanglement was created",
+    ),
+    webhook(
+        "/api/webhooks/chainbot/entanglement/destroyed",
+        WebhookKind::EntanglementDestroyed,
+        Shape::EntanglementEvent,
+        "An entanglement was destroyed",
+    ),
+    webhook("/api/webhooks/chainbot/health", WebhookKind::Health, Shape::HealthReport, "A health report"),
+    webhook("/api/webhooks/chainbot/status", WebhookKind::Status, Shape::HealthReport, "A status report"),
+    webhook(
+        "/api/webhooks/chainbot/event",
+        WebhookKind::Event,
+        Shape::AnyEvent,
+        "Any other event, named by its event_type",
+    ),
+];

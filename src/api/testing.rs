@@ -1,0 +1,203 @@
+//! A view and requests for the tests of this room.
+
+use super::*;
+use crate::agent::counters::Counters;
+use crate::agent::effect::{EventsPath, Health};
+use crate::agent::ids::{LedgerId, Seq};
+use crate::agent::input::{CanonEntry, Generation, Sample, Setting};
+use crate::agent::setup::{AiwmSetup, AlexosSetup, Identity, Secret};
+use crate::agent::status::{AiwmStatus, AlexosStatus, DestinationStatus, LedgerStatus};
+use crate::agent::time::{Trust, Wall};
+
+/// Says in which secret the test looks for leaks.
+pub(super) const CANARY: &str = "canary-5ecret";
+
+/// Everything that a view borrows.
+pub(super) struct World {
+    pub(super) status: Status,
+    pub(super) setup: Setup,
+    pub(super) security: Security,
+    pub(super) http: HttpCounters,
+}
+
+impl World {
+    /// Nothing configured, nothing happened.
+    pub(super) fn bare() -> Self {
+        let status = Status {
+            at: Wall(1_795_221_371_123),
+            trust: Trust::Unset,
+            uptime_ms: 0,
+            health: Health::Healthy,
+            attention: None,
+            is_stopping: false,
+            ledger: LedgerStatus {
+                id: LedgerId(0xdead_beef),
+                oldest: Seq(1),
+                durable: Seq(0),
+                pending: 0,
+                fault: None,
+            },
+            alexos: None,
+            aiwm: None,
+            destinations: Vec::new(),
+            sample: None,
+            counters: Counters::default(),
+        };
+        let identity = Identity { name: "chainbot".to_owned(), port: 9000, ..Identity::default() };
+        let setup = Setup { identity, ..Setup::default() };
+        Self { status, setup, security: Security::default(), http: HttpCounters::default() }
+    }
+
+    /// All peers configured, secrets everywhere.
+    pub(super) fn full() -> Self {
+        let mut world = Self::bare();
+        world.status.trust = Trust::Synced;
+        world.status.health = Health::Degraded;
+        world.status.attention = Some("say \"why\"\n".to_owned());
+        world.status.uptime_ms = 61_000;
+        world.status.sample = Some(Sample { cpu_percent: 25.5, ..Sample::default() });
+        world.status.alexos = Some(alexos());
+        world.status.aiwm = Some(aiwm());
+        world.status.destinations = vec![destination("alex_os"), destination("webhook:00ff")];
+        world.status.counters = Counters {
+            aiwm_connection_success: 1,
+            aiwm_connection_failure: 2,
+            aiwm_heartbeat_success: 3,
+            aiwm_heartbeat_failure: 4,
+            aiwm_token_refresh: 5,
+            aiwm_config_update: 6,
+            ..Counters::default()
+        };
+        world.setup.identity.capabilities = vec!["webhooks".to_owned()];
+        world.setup.alexos = Some(AlexosSetup { health_interval_ms: 60_000, ..AlexosSetup::default() });
+        let agent_secret = Secret(CANARY.to_owned());
+        world.setup.aiwm = Some(AiwmSetup { agent_secret, ..AiwmSetup::default() });
+        world.security.token = Some(Secret(CANARY.to_owned()));
+        world.security.api_key = Some(Secret("second-key".to_owned()));
+        world.security.host_names = vec!["pi.lan".to_owned()];
+        for status in [200, 200, 404] {
+            world.http.count(status);
+        }
+        world
+    }
+
+    pub(super) fn with_view<T>(&self, f: impl FnOnce(&View<'_>) -> T) -> T {
+        let process = ProcessFacts {
+            rss_kib: 3_072,
+            threads: 4,
+            fds: 12,
+            connections: 1,
+            sockets: 0,
+            ledger_bytes: 4_096,
+            http: &self.http,
+        };
+        f(&View {
+            status: &self.status,
+            setup: &self.setup,
+            security: &self.security,
+            config_json: &|| r#"{"server":{"port":9000}}"#.to_owned(),
+            version: "1.2.3",
+            ledger_file: "/var/lib/chainbot/ledger.redb",
+            process,
+        })
+    }
+
+    pub(super) fn ask(&self, ask: &Ask<'_>) -> Decision {
+        let header = |name: &str| ask.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+        let header_count = |name: &str| ask.headers.iter().filter(|(key, _)| *key == name).count();
+        let (path, query) = ask.target.split_once('?').unwrap_or((ask.target, ""));
+        let request = Request {
+            method: ask.method,
+            path,
+            query,
+            header: &header,
+            header_count: &header_count,
+            body: ask.body.as_bytes(),
+            peer_is_loopback: ask.peer_is_loopback,
+        };
+        self.with_view(|view| respond(view, &request))
+    }
+}
+
+/// A request in short.
+#[derive(Clone)]
+pub(super) struct Ask<'a> {
+    method: &'a str,
+    target: &'a str,
+    headers: Vec<(&'a str, &'a str)>,
+    body: &'a str,
+    peer_is_loopback: bool,
+}
+
+impl<'a> Ask<'a> {
+    /// From loopback, `Host: localhost:9000`.
+    pub(super) fn new(method: &'a str, target: &'a str) -> Self {
+        Self { method, target, headers: vec![("host", "localhost:9000")], body: "", peer_is_loopback: true }
+    }
+
+    pub(super) fn post(target: &'a str, body: &'a str) -> Self {
+        Self { body, ..Self::new("POST", target) }.with("content-type", "application/json")
+    }
+
+    pub(super) fn afar(self) -> Self {
+        Self { peer_is_loopback: false, ..self }
+    }
+
+    pub(super) fn with(mut self, name: &'a str, value: &'a str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    pub(super) fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(key, _)| *key != name);
+        self
+    }
+}
+
+fn alexos() -> AlexosStatus {
+    AlexosStatus {
+        registration: "registered",
+        attempts: 3,
+        last_registration: Some(Wall(1_795_221_300_000)),
+        last_report: None,
+        agent_id: Some("agent-7".to_owned()),
+        events_path: Some(EventsPath::Public),
+        last_fault: Some("status 500".to_owned()),
+        next_try_in_ms: Some(5),
+        canon: vec![CanonEntry { name: "one".to_owned(), version: "1".to_owned() }],
+    }
+}
+
+fn aiwm() -> AiwmStatus {
+    let setting = |key: &str, value: &str, is_secret| Setting {
+        key: key.to_owned(),
+        value: Secret(value.to_owned()),
+        is_secret,
+    };
+    AiwmStatus {
+        state: "connected",
+        generation: Some(Generation::B),
+        last_connect: Some(Wall(1_795_221_300_000)),
+        last_beat_age_ms: Some(12_345),
+        last_fault: None,
+        next_try_in_ms: None,
+        instruction_bytes: 100,
+        is_fresh: true,
+        tools: Some(vec!["Read".to_owned()]),
+        settings: vec![setting("claude.model", "m", false), setting("discord.token", CANARY, true)],
+        work: None,
+    }
+}
+
+fn destination(key: &str) -> DestinationStatus {
+    DestinationStatus {
+        key: key.to_owned(),
+        shown: "http://localhost:8000".to_owned(),
+        state: "waiting",
+        cursor: Seq(3),
+        behind: 7,
+        attempts: 2,
+        next_try_in_ms: Some(1_000),
+        last_fault: Some("no answer in time".to_owned()),
+    }
+}

@@ -1,0 +1,304 @@
+//! The answers about the agent: `/`, `/health`, `/status` and the sockets.
+
+use super::View;
+use super::json::Json;
+use super::routes::Role;
+use crate::agent::effect::{EventsPath, Health};
+use crate::agent::input::{CommitFault, Sample};
+use crate::agent::status::{AiwmStatus, AlexosStatus, DestinationStatus, LedgerStatus};
+
+/// The windows of the documents, as messages name them.
+const WINDOWS: [&str; 6] =
+    ["agent_map", "code_agent", "chat", "watchtower", "workflow_builder", "data_importer"];
+
+/// `GET /`.
+pub(super) fn service(view: &View<'_>) -> String {
+    let mut json = Json::object();
+    json.key("service").text("ChainBot");
+    json.key("version").text(view.version);
+    json.key("description").text(&view.setup.identity.description);
+    json.key("endpoints").open('{');
+    for (key, path) in [
+        ("health", "/health"),
+        ("status", "/status"),
+        ("metrics", "/metrics"),
+        ("docs", "/docs"),
+        ("openapi", "/openapi.json"),
+        ("api", "/api"),
+        ("websockets", "/api/ws"),
+        ("events", "/api/events"),
+        ("webhooks", "/api/webhooks/chainbot"),
+    ] {
+        json.key(key).text(path);
+    }
+    json.close('}');
+    json.key("alex_os_integration").boolean(view.setup.alexos.is_some());
+    timestamp(view, &mut json);
+    json.end_object()
+}
+
+/// `timestamp` as the Python service writes it: a number, here seconds since 1970.
+fn timestamp(view: &View<'_>, json: &mut Json) {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds of the next 280,000 years are exact in an f64"
+    )]
+    let seconds = view.status.at.0 as f64 / 1_000.0;
+    json.key("timestamp").float(seconds);
+}
+
+/// `GET /health`: the status, and for a known caller the documents' whole object.
+pub(super) fn health(view: &View<'_>, role: Role) -> (u16, String) {
+    let status = view.status;
+    let code = if status.health == Health::Unhealthy { 503 } else { 200 };
+    let mut json = Json::object();
+    json.key("status").text(status.health.as_str());
+    timestamp(view, &mut json);
+    if role > Role::Open {
+        health_details(view, &mut json);
+    }
+    (code, json.end_object())
+}
+
+fn health_details(view: &View<'_>, json: &mut Json) {
+    let status = view.status;
+    json.key("services").open('{');
+    json.key("database").text(ledger_word(&status.ledger));
+    json.key("agent_brain").text("not_configured");
+    json.key("websocket_manager").text("healthy");
+    json.key("alex_os_registration").text(registration_word(status.alexos.as_ref()));
+    json.key("aiwm").text(status.aiwm.as_ref().map_or("not_configured", |aiwm| aiwm.state));
+    json.close('}');
+    json.key("config").open('{');
+    json.key("alex_os_enabled").boolean(view.setup.alexos.is_some());
+    json.key("aiwm_enabled").boolean(view.setup.aiwm.is_some());
+    json.key("openai_enabled").boolean(false);
+    json.key("maclink_enabled").boolean(false);
+    json.key("production").boolean(true);
+    json.close('}');
+    json.key("alex_os");
+    registration(view, json);
+    json.key("websocket_stats");
+    sockets(view, json);
+}
+
+fn ledger_word(ledger: &LedgerStatus) -> &'static str {
+    match ledger.fault {
+        None => "healthy",
+        Some(CommitFault::Full) => "full",
+        Some(CommitFault::Io) => "faulty",
+    }
+}
+
+fn registration_word(alexos: Option<&AlexosStatus>) -> &'static str {
+    alexos.map_or("not_configured", |alexos| alexos.registration)
+}
+
+/// The documents' object about the registration with ALEX OS.
+pub(super) fn registration(view: &View<'_>, json: &mut Json) {
+    let status = view.status;
+    let alexos = status.alexos.as_ref();
+    json.open('{');
+    json.key("status").text(registration_word(alexos));
+    json.key("health_status").text(status.health.as_str());
+    json.key("registration_attempts").number(alexos.map_or(0, |alexos| alexos.attempts.into()));
+    json.key("last_registration").time_or_null(alexos.and_then(|alexos| alexos.last_registration));
+    json.key("last_health_report").time_or_null(alexos.and_then(|alexos| alexos.last_report));
+    json.key("requires_attention").boolean(status.attention.is_some());
+    json.key("attention_reason").text_or_null(status.attention.as_deref());
+    json.close('}');
+}
+
+/// `GET /status`.
+pub(super) fn status(view: &View<'_>) -> String {
+    let status = view.status;
+    let mut json = Json::object();
+    json.key("version").text(view.version);
+    json.key("timestamp").time(status.at);
+    json.key("clock").open('{');
+    json.key("trust").text(status.trust.as_str());
+    json.key("may_judge").boolean(status.trust.may_judge());
+    json.close('}');
+    json.key("uptime_ms").number(status.uptime_ms);
+    json.key("status").text(status.health.as_str());
+    json.key("requires_attention").boolean(status.attention.is_some());
+    json.key("attention_reason").text_or_null(status.attention.as_deref());
+    json.key("is_stopping").boolean(status.is_stopping);
+    identity(view, &mut json);
+    ledger(view, &mut json);
+    json.key("alex_os");
+    match &status.alexos {
+        Some(alexos) => alexos_status(alexos, &mut json),
+        None => json.raw("null"),
+    }
+    json.key("aiwm");
+    match &status.aiwm {
+        Some(aiwm) => aiwm_status(aiwm, &mut json),
+        None => json.raw("null"),
+    }
+    json.key("destinations").open('[');
+    for destination in &status.destinations {
+        destination_status(destination, &mut json);
+    }
+    json.close(']');
+    json.key("sample");
+    match &status.sample {
+        Some(sample) => sample_status(sample, &mut json),
+        None => json.raw("null"),
+    }
+    process(view, &mut json);
+    counters(view, &mut json);
+    json.end_object()
+}
+
+fn identity(view: &View<'_>, json: &mut Json) {
+    let identity = &view.setup.identity;
+    json.key("agent").open('{');
+    json.key("name").text(&identity.name);
+    json.key("version").text(&identity.version);
+    json.key("role").text(&identity.role);
+    json.key("port").number(identity.port.into());
+    json.close('}');
+}
+
+fn ledger(view: &View<'_>, json: &mut Json) {
+    let ledger = &view.status.ledger;
+    json.key("ledger").open('{');
+    json.key("file").text(view.ledger_file);
+    json.key("bytes").number(view.process.ledger_bytes);
+    json.key("id").text(&format!("{:08x}", ledger.id.0));
+    json.key("oldest").number(ledger.oldest.0);
+    json.key("durable").number(ledger.durable.0);
+    json.key("events_max").number(view.setup.events_max);
+    json.key("pending").number(ledger.pending as u64);
+    json.key("state").text(ledger_word(ledger));
+    json.close('}');
+}
+
+fn alexos_status(alexos: &AlexosStatus, json: &mut Json) {
+    json.open('{');
+    json.key("registration").text(alexos.registration);
+    json.key("attempts").number(alexos.attempts.into());
+    json.key("last_registration").time_or_null(alexos.last_registration);
+    json.key("last_report").time_or_null(alexos.last_report);
+    json.key("agent_id").text_or_null(alexos.agent_id.as_deref());
+    json.key("events_path").text_or_null(alexos.events_path.map(|path| match path {
+        EventsPath::Documented => "documented",
+        EventsPath::Public => "public",
+    }));
+    json.key("last_fault").text_or_null(alexos.last_fault.as_deref());
+    json.key("next_try_in_ms").number_or_null(alexos.next_try_in_ms);
+    json.key("canon").open('[');
+    for entry in &alexos.canon {
+        json.open('{');
+        json.key("name").text(&entry.name);
+        json.key("version").text(&entry.version);
+        json.close('}');
+    }
+    json.close(']');
+    json.close('}');
+}
+
+fn aiwm_status(aiwm: &AiwmStatus, json: &mut Json) {
+    json.open('{');
+    json.key("state").text(aiwm.state);
+    json.key("generation").text_or_null(aiwm.generation.map(|generation| generation.as_str()));
+    json.key("last_connect").time_or_null(aiwm.last_connect);
+    json.key("last_beat_age_ms").number_or_null(aiwm.last_beat_age_ms);
+    json.key("last_fault").text_or_null(aiwm.last_fault.as_deref());
+    json.key("next_try_in_ms").number_or_null(aiwm.next_try_in_ms);
+    json.key("instruction_bytes").number(aiwm.instruction_bytes as u64);
+    json.key("is_fresh").boolean(aiwm.is_fresh);
+    json.key("tools");
+    match &aiwm.tools {
+        Some(tools) => json.texts(tools),
+        None => json.raw("null"),
+    }
+    json.key("settings").open('{');
+    for setting in &aiwm.settings {
+        json.key(&setting.key).text(if setting.is_secret { "***" } else { &setting.value.0 });
+    }
+    json.close('}');
+    json.key("work").text_or_null(aiwm.work.as_deref());
+    json.close('}');
+}
+
+fn destination_status(destination: &DestinationStatus, json: &mut Json) {
+    json.open('{');
+    json.key("key").text(&destination.key);
+    json.key("shown").text(&destination.shown);
+    json.key("state").text(destination.state);
+    json.key("cursor").number(destination.cursor.0);
+    json.key("behind").number(destination.behind);
+    json.key("attempts").number(destination.attempts.into());
+    json.key("next_try_in_ms").number_or_null(destination.next_try_in_ms);
+    json.key("last_fault").text_or_null(destination.last_fault.as_deref());
+    json.close('}');
+}
+
+fn sample_status(sample: &Sample, json: &mut Json) {
+    json.open('{');
+    json.key("cpu_percent").float(sample.cpu_percent);
+    json.key("memory_percent").float(sample.memory_percent);
+    json.key("disk_percent").float(sample.disk_percent);
+    json.key("network_kib_s").float(sample.network_kib_s);
+    json.key("rss_kib").number(sample.rss_kib);
+    json.key("log_excerpt").texts(&sample.log_excerpt);
+    json.close('}');
+}
+
+fn process(view: &View<'_>, json: &mut Json) {
+    let process = &view.process;
+    json.key("process").open('{');
+    json.key("rss_kib").number(process.rss_kib);
+    json.key("threads").number(process.threads.into());
+    json.key("open_fds").number(process.fds.into());
+    json.key("connections").number(process.connections.into());
+    json.key("sockets").number(process.sockets.into());
+    json.close('}');
+}
+
+fn counters(view: &View<'_>, json: &mut Json) {
+    json.key("counters").open('{');
+    for row in super::metrics::counter_rows(&view.status.counters) {
+        json.key(row.field).number(row.value);
+    }
+    json.close('}');
+}
+
+fn sockets(view: &View<'_>, json: &mut Json) {
+    json.open('{');
+    json.key("total_connections").number(view.process.sockets.into());
+    json.key("window_connections").open('{');
+    for window in WINDOWS {
+        json.key(window).number(0);
+    }
+    json.close('}');
+    json.key("active_users").number(0);
+    json.key("active_sessions").number(0);
+    json.close('}');
+}
+
+/// `GET /api/websockets/stats`.
+pub(super) fn socket_stats(view: &View<'_>) -> String {
+    let mut json = Json::default();
+    sockets(view, &mut json);
+    json.end()
+}
+
+/// `GET /api/ws/status`.
+pub(super) fn socket_status(view: &View<'_>) -> String {
+    let mut json = Json::object();
+    json.key("status").text("active");
+    json.key("connections");
+    sockets(view, &mut json);
+    json.key("windows").open('{');
+    for window in WINDOWS {
+        json.key(window).open('{');
+        json.key("connections").number(0);
+        json.key("capabilities").raw("[]");
+        json.close('}');
+    }
+    json.close('}');
+    json.end_object()
+}
