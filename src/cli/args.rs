@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use lexopt::{Arg, Parser};
 
 use super::commands::{self, COMMANDS, Command, GLOBAL, Opt};
-use super::nearest::nearest;
+use crate::config::nearest;
 
 /// A command line that makes sense.
 #[derive(Debug, PartialEq, Eq)]
@@ -224,6 +224,12 @@ fn help_for(words: &[String]) -> Result<Asked, UsageFault> {
         reading.on_word(word.clone())?;
     }
     reading.finish()
+}
+
+/// The right name that was probably meant.
+fn nearest(word: &str, names: impl Iterator<Item = &'static str> + Clone) -> Option<&'static str> {
+    let near = nearest::nearest(word, names.clone().map(str::to_owned))?;
+    names.into_iter().find(|name| **name == *near)
 }
 
 fn first(command: &'static Command) -> &'static str {

@@ -276,7 +276,7 @@ pub fn find(name: &str) -> Option<&'static Command> {
 }
 
 /// The commands whose names begin with `word` and have a second.
-pub fn group(word: &str) -> impl Iterator<Item = &'static Command> {
+pub fn group(word: &str) -> impl Iterator<Item = &'static Command> + Clone {
     COMMANDS
         .iter()
         .filter(move |command| command.name.split_once(' ').is_some_and(|(first, _)| first == word))

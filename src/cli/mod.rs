@@ -2,29 +2,35 @@
 //! is one command. Nothing here decides anything about the agent: a command asks the running one, or opens a file.
 
 pub mod args;
+pub mod ask;
 pub mod commands;
+pub mod events;
 mod help;
-mod nearest;
+mod ledger;
 pub mod out;
 mod run;
-mod version;
+pub mod settings;
+mod status;
+pub mod version;
+mod webhook;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use args::{Asked, Typed};
 use out::{Exit, Failure, Out};
+use settings::Source;
 
 /// The whole program: the words after its name in, an exit code out.
 pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
-    match ask(words) {
+    let mut out = Out::stdout();
+    match ask(words, &mut out).and_then(|code| out.flush().map(|()| code)) {
         Ok(code) => code,
         Err(failure) => failure.tell(),
     }
 }
 
-fn ask(words: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
-    let mut out = Out::stdout();
+fn ask(words: impl Iterator<Item = OsString>, out: &mut Out) -> Result<ExitCode, Failure> {
     let asked = args::parse(words).map_err(|fault| {
         Failure::new(Exit::Usage, format_args!("{fault}\nTry `chainbot help` for what can be typed."))
     })?;
@@ -32,18 +38,58 @@ fn ask(words: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
         Asked::Help(None) => out.text(&help::overview())?,
         Asked::Help(Some(command)) => out.text(&help::of_command(command))?,
         Asked::GroupHelp(word) => out.text(&help::of_group(word))?,
-        Asked::Run(typed) => return dispatch(&typed, &mut out),
+        Asked::Run(typed) if typed.command.name == "run" => return run::run(Source::new(typed.config)),
+        Asked::Run(typed) => answer(&typed, out)?,
     }
-    out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn dispatch(typed: &Typed, out: &mut Out) -> Result<ExitCode, Failure> {
+/// Every command that ends by itself.
+fn answer(typed: &Typed, out: &mut Out) -> Result<(), Failure> {
+    let source = Source::new(typed.config.clone());
+    let config = || settings::load(&source).map(|loaded| loaded.config);
     match typed.command.name {
-        "run" => return run::run(typed),
-        "version" => version::print(out)?,
-        name => return Err(Failure::new(Exit::Other, format_args!("\"{name}\" is not in this build"))),
+        "version" => version::print(out),
+        "check" => settings::check(&source, out),
+        "config show" => settings::show(&source, typed.has("json"), out),
+        "config docs" => out.text(&crate::config::docs_text()),
+        "status" => status::status(&settings::running_agent(&config()?), typed.has("json"), out),
+        "events" => {
+            let plan = events::Plan::from(typed)?;
+            let config = config()?;
+            let from_file =
+                |plan: &events::Plan, out: &mut Out| ledger::events(&config.ledger.path, plan, out);
+            events::events(&plan, &settings::running_agent(&config), from_file, out)
+        }
+        "webhook sign" => webhook::sign(typed, &secrets(typed, config)?, out),
+        "webhook verify" => webhook::verify(typed, &secrets(typed, config)?, out),
+        "webhook send" => {
+            let config = config()?;
+            webhook::send(typed, &settings::webhook_secrets(&config), &settings::running_agent(&config), out)
+        }
+        "ledger salvage" => ledger::salvage(&typed.operands[0], &typed.operands[1], out),
+        name => {
+            let path = match typed.operands.first() {
+                Some(path) => path.into(),
+                None => config()?.ledger.path,
+            };
+            match name {
+                "ledger verify" => ledger::verify(&path, out),
+                "ledger stats" => ledger::stats(&path, out),
+                "ledger compact" => ledger::compact(&path, out),
+                _ => Err(Failure::new(
+                    Exit::Other,
+                    format_args!("\"{name}\" is in the table but does nothing"),
+                )),
+            }
+        }
     }
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
+}
+
+/// The secrets of the config, which is not even read if the secret was typed.
+fn secrets(
+    typed: &Typed,
+    config: impl FnOnce() -> Result<crate::config::Config, Failure>,
+) -> Result<Vec<String>, Failure> {
+    if typed.has("secret") { Ok(Vec::new()) } else { Ok(settings::webhook_secrets(&config()?)) }
 }

@@ -11,7 +11,7 @@ mod environment;
 mod fault;
 mod file;
 mod hooks;
-mod nearest;
+pub(crate) mod nearest;
 mod noeffect;
 mod origin;
 mod places;

@@ -1,0 +1,200 @@
+//! The config as this process finds it: the file, the environment, the machine. Read here, decided in `config/`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::ask::RunningAgent;
+use super::out::{Exit, Failure, Out, Paint, note, printable};
+use super::version;
+use crate::agent::setup::Secret;
+use crate::agent::time::Wall;
+use crate::config::{self, CONFIG_VARIABLE, Config, FILE_BYTES_MAX, Fault, Inputs};
+use crate::shell::state;
+use crate::wire::json::{Json, Kind};
+
+/// Largest file with a secret, in bytes.
+const SECRET_FILE_BYTES_MAX: u64 = 16 * 1024;
+
+/// Where the config is read from: found once, read at the start and at each SIGHUP.
+#[derive(Clone, Debug)]
+pub struct Source {
+    flag: Option<PathBuf>,
+}
+
+/// A config that is good, and the file that it came from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The file, if one was found.
+    pub file: Option<PathBuf>,
+    /// What it means.
+    pub config: Config,
+}
+
+/// Why there is no config.
+#[derive(Debug)]
+pub enum LoadFault {
+    /// The file that was named cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// It can be read, and this is wrong with it.
+    Faults(Vec<Fault>),
+}
+
+impl std::fmt::Display for LoadFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreadable(path, error) => write!(f, "cannot read {}: {error}", path.display()),
+            Self::Faults(faults) => f.write_str(config::faults_text(faults).trim_end()),
+        }
+    }
+}
+
+impl Source {
+    /// `flag` is what `--config` named.
+    #[must_use]
+    pub fn new(flag: Option<PathBuf>) -> Self {
+        Self { flag }
+    }
+
+    /// Reads everything again.
+    ///
+    /// # Errors
+    /// The file cannot be read, or every fault that is in it and in the environment.
+    pub fn load(&self) -> Result<Loaded, LoadFault> {
+        let environment: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let file = self.find(&environment)?;
+        let name = file.as_ref().map(|(path, _)| path.display().to_string());
+        let inputs = Inputs {
+            file: file.as_ref().zip(name.as_ref()).map(|((_, text), name)| (name.as_str(), text.as_str())),
+            environment: &environment,
+            read: &|path| read_bounded(path, SECRET_FILE_BYTES_MAX),
+            state_dir: None,
+            own_addresses: &state::own_addresses(),
+            hostname: &state::host_name().unwrap_or_default(),
+            built_at: Wall(version::built_at_s() * 1_000),
+        };
+        let config = config::read(&inputs).map_err(LoadFault::Faults)?;
+        Ok(Loaded { file: file.map(|(path, _)| path), config })
+    }
+
+    /// The first candidate that is there, and its text.
+    fn find(&self, environment: &[(String, String)]) -> Result<Option<(PathBuf, String)>, LoadFault> {
+        let variable =
+            environment.iter().find(|(name, _)| name == CONFIG_VARIABLE).map(|(_, value)| value.as_str());
+        for candidate in config::candidates(self.flag.as_deref(), variable) {
+            // One byte beyond the limit is enough for the checker to see that it is too long.
+            match read_bounded(&candidate.path, FILE_BYTES_MAX as u64 + 1) {
+                Ok(text) => return Ok(Some((candidate.path, text))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !candidate.must_exist => {}
+                Err(error) => return Err(LoadFault::Unreadable(candidate.path, error)),
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(bytes_max).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The config, or every fault on stderr.
+///
+/// # Errors
+/// With the exit code of a wrong config.
+pub fn load(source: &Source) -> Result<Loaded, Failure> {
+    source.load().map_err(|fault| match fault {
+        LoadFault::Faults(faults) => {
+            for fault in &faults {
+                note(&printable(&fault.to_string()));
+            }
+            Failure::new(Exit::Config, faults_counted(faults.len()))
+        }
+        unreadable => Failure::new(Exit::Config, unreadable),
+    })
+}
+
+fn faults_counted(count: usize) -> String {
+    if count == 1 { "1 fault in the config".to_owned() } else { format!("{count} faults in the config") }
+}
+
+/// `check`.
+pub fn check(source: &Source, out: &mut Out) -> Result<(), Failure> {
+    let loaded = load(source)?;
+    for each in &loaded.config.notes {
+        note(&printable(each));
+    }
+    let name =
+        loaded.file.as_ref().map_or("no file, the defaults".to_owned(), |file| file.display().to_string());
+    out.line(format_args!("{}: {}", printable(&name), out.paint(Paint::Good, "good")))
+}
+
+/// `config show`.
+pub fn show(source: &Source, wants_json: bool, out: &mut Out) -> Result<(), Failure> {
+    let loaded = load(source)?;
+    if wants_json {
+        return out.line(config::show_json(&loaded.config.values));
+    }
+    out.text(&config::show_text(&loaded.config.values))?;
+    // An agent that does not answer, or says something else, has nothing to add.
+    let Ok(theirs) = running_agent(&loaded.config).get("/config") else { return Ok(()) };
+    let ours = config::show_json(&loaded.config.values);
+    let differences = differences(&ours, &theirs);
+    if !differences.is_empty() {
+        out.line(out.paint(Paint::Bold, "\nThe running agent has:"))?;
+    }
+    for line in differences {
+        out.line(line)?;
+    }
+    Ok(())
+}
+
+/// Lines for the values that the running agent has otherwise: settings of the controller, and what was changed in the
+/// file since it was read.
+fn differences(ours: &str, theirs: &str) -> Vec<String> {
+    let (Ok(ours), Ok(theirs)) = (Json::parse(ours.as_bytes()), Json::parse(theirs.as_bytes())) else {
+        return Vec::new();
+    };
+    let lines = theirs.fields().filter_map(|(name, their)| {
+        let value = their.get("value")?;
+        if ours.at(&[&name, "value"]).map(Json::raw) == Some(value.raw()) {
+            return None;
+        }
+        let shown = match value.kind() {
+            Kind::Text => value.text()?.into_owned(),
+            _ => value.compact(),
+        };
+        let origin = their.get("origin")?.text()?;
+        Some(printable(&format!("{name}  {shown}  {origin}")))
+    });
+    lines.collect()
+}
+
+/// The agent that this config is for.
+pub fn running_agent(config: &Config) -> RunningAgent {
+    let token = config.security.token.as_ref().map_or("", |token| token.0.as_str());
+    RunningAgent::new(config.server.host, config.server.port, token)
+}
+
+/// The secrets that sign what the agent takes.
+pub fn webhook_secrets(config: &Config) -> Vec<String> {
+    config.security.webhook_secrets.iter().map(|Secret(secret)| secret.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_running_agent_has_otherwise_is_told() {
+        let ours =
+            r#"{"a.b":{"value":1,"unit":"","origin":"default"},"a.c":{"value":"x","origin":"default"}}"#;
+        let theirs =
+            r#"{"a.b":{"value":1,"unit":"","origin":"file"},"a.c":{"value":"y","origin":"AIWM"},"n":3}"#;
+        assert_eq!(differences(ours, theirs), ["a.c  y  AIWM"]);
+        assert!(differences(ours, "<html>").is_empty());
+    }
+}

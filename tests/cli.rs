@@ -1,0 +1,293 @@
+//! The real program as a person types it: what it prints, and the code that it ends with.
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on should stop the test")]
+
+#[path = "stand_in/mod.rs"]
+mod stand_in;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use stand_in::process::{Folder, Program, free_address};
+
+const EXE: &str = env!("CARGO_BIN_EXE_chainbot");
+/// The test vector of the Standard Webhooks specification.
+const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+const ID: &str = "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk";
+const TIMESTAMP: &str = "1649367553";
+const BODY: &str = r#"{"email":"test@example.com","username":"test_user"}"#;
+const SIGNATURE: &str = "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=";
+
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+/// Runs the program in an empty folder without any configuration of this machine.
+fn run(words: &[&str], stdin: &str, variables: &[(&str, &str)]) -> Said {
+    let folder = Folder::new("cli");
+    run_in(&folder, words, stdin, variables)
+}
+
+fn run_in(folder: &Folder, words: &[&str], stdin: &str, variables: &[(&str, &str)]) -> Said {
+    let mut command = Command::new(EXE);
+    command.args(words).env_clear().current_dir(&folder.0).envs(variables.iter().copied());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A program that does not read its input is right to close it.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn said(words: &[&str]) -> Said {
+    run(words, "", &[])
+}
+
+/// A config whose agent does not run.
+fn config(folder: &Folder, more: &str) -> String {
+    let path = folder.0.join("chainbot.toml");
+    let address = free_address();
+    let text = format!(
+        "[server]\nhost = \"{}\"\nport = {}\n[ledger]\npath = \"{}/ledger.redb\"\n{more}",
+        address.ip(),
+        address.port(),
+        folder.0.display()
+    );
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn help_is_everywhere_and_names_the_exit_codes() {
+    for words in [&["--help"][..], &["-h"], &["help"], &["--config", "nowhere.toml", "--help"]] {
+        let said = said(words);
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{words:?}");
+        for part in
+            ["Usage: chainbot", "events", "webhook sign", "Examples:", "64    the command line is wrong"]
+        {
+            assert!(said.out.contains(part), "{words:?} lacks {part}:\n{}", said.out);
+        }
+    }
+    for words in [&["events", "--help"][..], &["help", "ledger", "salvage"], &["webhook", "-h"]] {
+        let said = said(words);
+        assert_eq!(said.code, 0);
+        assert!(said.out.contains("Examples:\n  chainbot "), "{words:?}:\n{}", said.out);
+    }
+}
+
+#[test]
+fn what_was_mistyped_is_answered_with_64_and_the_right_name() {
+    for (words, right) in [
+        (&["statsu"][..], "did you mean \"status\"?"),
+        (&["ledger", "verfiy"], "did you mean \"ledger verify\"?"),
+        (&["events", "--sinc", "0"], "did you mean --since?"),
+        (&["events", "--since", "yesterday"], "must be the id of an event, or 0"),
+        (&["webhook", "sign"], "needs FILE"),
+        (&["webhook", "sign", "--secret", "abc", "-"], "a signing secret begins with whsec_"),
+        (&["webhook", "send", "--data", "[1]"], "--data must be an object"),
+    ] {
+        let said = said(words);
+        assert_eq!(said.code, 64, "{words:?}: {}", said.err);
+        assert!(said.err.contains(right) && said.out.is_empty(), "{words:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn version_says_what_it_was_built_from() {
+    for words in [&["version"][..], &["--version"], &["-V"]] {
+        let said = said(words);
+        assert_eq!(said.code, 0);
+        assert!(said.out.starts_with(concat!("chainbot ", env!("CARGO_PKG_VERSION"), " (")), "{}", said.out);
+        assert_eq!(said.out.lines().count(), 1);
+        assert!(said.out.contains('-'), "a target triple: {}", said.out);
+    }
+}
+
+#[test]
+fn check_names_all_faults_at_once_with_their_lines() {
+    let folder = Folder::new("cli");
+    let path = folder.0.join("bad.toml");
+    std::fs::write(
+        &path,
+        "[server]\nport = 70000\nhots = \"127.0.0.1\"\n\n[alex_os]\nhealth_check_interval = \"often\"\n",
+    )
+    .unwrap();
+    let variables = [("CHAINBOT_SERVER__PROT", "1")];
+    let said = run_in(&folder, &["check", "--config", "bad.toml"], "", &variables);
+    assert_eq!(said.code, 78, "{}", said.err);
+    for part in [
+        "server.port is 70000",
+        "bad.toml line 2",
+        "did you mean server.host?",
+        "bad.toml line 3",
+        "alex_os.health_check_interval",
+        "bad.toml line 6",
+        "CHAINBOT_SERVER__PROT",
+        "did you mean CHAINBOT_SERVER__PORT?",
+        "4 faults",
+    ] {
+        assert!(said.err.contains(part), "no {part:?} in:\n{}", said.err);
+    }
+    let run = run_in(&folder, &["run", "--config", "bad.toml"], "", &[]);
+    assert_eq!(run.code, 78, "it does not start with that either: {}", run.err);
+}
+
+#[test]
+fn check_is_content_with_the_defaults_and_with_the_reference() {
+    assert_eq!(said(&["check"]).code, 0);
+    let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/config.toml");
+    let said = said(&["check", "--config", reference]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.ends_with("config.toml: good\n"), "{}", said.out);
+}
+
+#[test]
+fn a_config_that_was_named_must_exist() {
+    for (words, variables) in [
+        (&["check", "--config", "nowhere.toml"][..], &[][..]),
+        (&["check"], &[("CHAINBOT_CONFIG", "nowhere.toml")]),
+    ] {
+        let said = run(words, "", variables);
+        assert_eq!(said.code, 78);
+        assert!(said.err.contains("cannot read nowhere.toml"), "{}", said.err);
+    }
+}
+
+#[test]
+fn config_show_names_origins_and_masks_secrets() {
+    let folder = Folder::new("cli");
+    let secret = "0123456789abcdef0123456789abcdef";
+    let path = config(&folder, &format!("[aiwm]\nagent_secret = \"{secret}\"\n"));
+    let variables = [("LOG_LEVEL", "debug"), ("OPENAI_API_KEY", "sk-0000111122223333")];
+    for words in
+        [&["config", "show", "--config", &path][..], &["config", "show", "--json", "--config", &path]]
+    {
+        let said = run_in(&folder, words, "", &variables);
+        assert_eq!(said.code, 0, "{}", said.err);
+        assert!(!said.out.contains(secret) && !said.out.contains("sk-0000"), "{}", said.out);
+        for part in ["cdef", "environment LOG_LEVEL", "chainbot.toml line ", "server.port"] {
+            assert!(said.out.contains(part), "no {part:?} in:\n{}", said.out);
+        }
+    }
+    let docs = said(&["config", "docs"]);
+    assert_eq!(docs.code, 0);
+    assert!(
+        docs.out.contains("CHAINBOT_ALEX_OS__HEALTH_CHECK_INTERVAL")
+            && docs.out.contains("ALEX_OS_HEALTH_INTERVAL")
+    );
+}
+
+#[test]
+fn webhook_sign_gives_the_signature_of_the_specification() {
+    let words = ["webhook", "sign", "--secret", SECRET, "--id", ID, "--timestamp", TIMESTAMP, "-"];
+    let said = run(&words, BODY, &[]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(
+        said.out,
+        format!("webhook-id: {ID}\nwebhook-timestamp: {TIMESTAMP}\nwebhook-signature: {SIGNATURE}\n")
+    );
+}
+
+#[test]
+fn webhook_verify_tells_right_from_wrong() {
+    let folder = Folder::new("cli");
+    std::fs::write(folder.0.join("body.json"), BODY).unwrap();
+    let verify = |signature: &str, file: &str, more: &[&str]| {
+        let mut words = vec!["webhook", "verify", "--secret", SECRET, "--id", ID, "--timestamp", TIMESTAMP];
+        words.extend(["--signature", signature, file]);
+        words.extend(more);
+        run_in(&folder, &words, "other body", &[])
+    };
+    let right = verify(SIGNATURE, "body.json", &[]);
+    assert_eq!((right.code, right.out.as_str()), (0, "valid\n"), "{}", right.err);
+    assert_eq!(verify(&format!("v1,AAAA {SIGNATURE}"), "body.json", &[]).code, 0, "one of several is enough");
+    for (signature, file, more, why) in [
+        (SIGNATURE, "-", &[][..], "fits none"),
+        ("v1,AAAA", "body.json", &[], "fits none"),
+        (SIGNATURE, "body.json", &["--fresh"], "s old"),
+    ] {
+        let wrong = verify(signature, file, more);
+        assert_eq!(wrong.code, 65, "{file} {signature}");
+        assert!(wrong.err.contains(why), "{}", wrong.err);
+    }
+    assert_eq!(verify(SIGNATURE, "no-such-file", &[]).code, 74);
+}
+
+#[test]
+fn the_secret_of_the_config_signs_if_none_is_typed() {
+    let folder = Folder::new("cli");
+    let path = config(&folder, &format!("[security]\nwebhook_secrets = [\"{SECRET}\"]\n"));
+    let words = ["--config", &path, "webhook", "sign", "--id", ID, "--timestamp", TIMESTAMP, "-"];
+    let said = run_in(&folder, &words, BODY, &[]);
+    assert!(said.out.contains(SIGNATURE), "{}{}", said.out, said.err);
+}
+
+#[test]
+fn webhook_send_reaches_an_endpoint_and_is_signed() {
+    let receiver = stand_in::receiver::open();
+    let url = format!("{}/hook", receiver.url());
+    let words = [
+        "webhook",
+        "send",
+        &url,
+        "--type",
+        "door",
+        "--data",
+        r#"{"door":3}"#,
+        "--secret",
+        SECRET,
+        "--id",
+        "m1",
+    ];
+    let sent = said(&words);
+    assert_eq!(sent.code, 0, "{}", sent.err);
+    let request = receiver.peer.state.look(|state| state.seen[0].clone());
+    assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/hook"));
+    assert_eq!(request.body, r#"{"event_type":"door","door":3}"#);
+    let mut headers = ureq::http::HeaderMap::new();
+    for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+        headers.insert(name, request.header(name).unwrap().parse().unwrap());
+    }
+    standardwebhooks::Webhook::new(SECRET).unwrap().verify(request.body.as_bytes(), &headers).unwrap();
+
+    receiver.peer.state.change(|state| state.status = 503);
+    let refused = said(&words);
+    assert_eq!(refused.code, 69);
+    assert!(refused.err.contains("answered 503"), "{}", refused.err);
+}
+
+#[test]
+fn without_an_agent_the_answer_is_69_and_the_address() {
+    let folder = Folder::new("cli");
+    let path = config(&folder, "");
+    for words in [&["status"][..], &["status", "--json"], &["webhook", "send"]] {
+        let said = run_in(&folder, &[words, &["--config", &path]].concat(), "", &[]);
+        assert_eq!(said.code, 69, "{words:?}: {}", said.err);
+        assert!(said.err.contains("no agent answers at http://127.0.0.1:"), "{}", said.err);
+        assert!(said.out.is_empty());
+    }
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let program = Program { path: EXE.into(), words: vec!["config".into(), "docs".into()] };
+    let folder = Folder::new("cli");
+    let path = config(&folder, "");
+    let mut child =
+        program.command(path.as_ref()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn there_are_no_colours_where_nobody_sees_them() {
+    let said = said(&["--help"]);
+    assert!(!said.out.contains('\u{1b}'));
+}
