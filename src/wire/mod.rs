@@ -72,10 +72,9 @@ pub type CallResult = Result<HttpReply, Fault>;
 pub fn encode(
     call: &Call,
     correlation: CorrelationId,
-    ledger: LedgerId,
+    _ledger: LedgerId,
     setup: &Setup,
 ) -> Option<HttpRequest> {
-    let _ = ledger;
     let mut request = match call {
         Call::AlexosRegister { .. }
         | Call::AlexosCanon
