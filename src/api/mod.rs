@@ -21,6 +21,8 @@ mod schemas;
 mod views;
 
 #[cfg(test)]
+mod schema_tests;
+#[cfg(test)]
 mod table_tests;
 #[cfg(test)]
 mod testing;

@@ -26,7 +26,7 @@ pub fn render(table: &[Route], version: &str) -> String {
         }
     }
     json.close('}');
-    components(&mut json);
+    components(&mut json, table);
     json.end_object()
 }
 
@@ -112,17 +112,33 @@ fn events_parameters(json: &mut Json) {
     json.close(']');
 }
 
-fn webhook_input(json: &mut Json, shape: Shape) {
+/// Name under `components`, name of the header, what it is.
+const WEBHOOK_HEADERS: [(&str, &str, &str); 4] = [
+    ("WebhookId", "webhook-id", "A name for this message: the same name again has no second effect"),
+    ("IdempotencyKey", "Idempotency-Key", "As webhook-id, which goes before it"),
+    ("WebhookTimestamp", "webhook-timestamp", "Seconds since 1970; needed where secrets are configured"),
+    (
+        "WebhookSignature",
+        "webhook-signature",
+        "Standard Webhooks v1 signatures, with a space between two; needed where secrets are configured",
+    ),
+];
+
+fn webhook_headers(json: &mut Json) {
     let id = format!(r#"{{"type":"string","minLength":1,"maxLength":{DEDUPE_ID_BYTES_MAX}}}"#);
-    let text = r#"{"type":"string"}"#;
+    json.key("parameters").open('{');
+    for (index, (component, header, help)) in WEBHOOK_HEADERS.into_iter().enumerate() {
+        json.key(component);
+        parameter(json, "header", header, help, if index < 2 { &id } else { r#"{"type":"string"}"# });
+    }
+    json.close('}');
+}
+
+fn webhook_input(json: &mut Json, shape: Shape) {
     json.key("parameters").open('[');
-    let help = "A name for this message: the same name again has no second effect";
-    parameter(json, "header", "webhook-id", help, &id);
-    parameter(json, "header", "Idempotency-Key", "As webhook-id, which goes before it", &id);
-    let help = "Seconds since 1970; needed where secrets are configured";
-    parameter(json, "header", "webhook-timestamp", help, text);
-    let help = "Standard Webhooks v1 signatures; needed where secrets are configured";
-    parameter(json, "header", "webhook-signature", help, text);
+    for (component, _, _) in WEBHOOK_HEADERS {
+        reference(json, "parameters", component);
+    }
     json.close(']');
     json.key("requestBody").open('{');
     json.key("required").boolean(true);
@@ -148,10 +164,13 @@ fn responses(json: &mut Json, route: &Route) {
     json.key("responses").open('{');
     for (status, shape) in route.answers {
         json.key(&status.to_string());
-        response(json, reason(*status), *shape);
+        match shape {
+            Shape::Problem => reference(json, "responses", &format!("Problem{status}")),
+            shape => response(json, reason(*status), *shape),
+        }
     }
     json.key("default");
-    response(json, "A problem of the request: host, credential, path or method", Shape::Problem);
+    reference(json, "responses", "Problem");
     json.close('}');
 }
 
@@ -163,6 +182,32 @@ fn response(json: &mut Json, description: &str, shape: Shape) {
     schema_ref(json, shape);
     json.close('}');
     json.close('}');
+    json.close('}');
+}
+
+fn reference(json: &mut Json, section: &str, name: &str) {
+    json.open('{');
+    json.key("$ref").text(&format!("#/components/{section}/{name}"));
+    json.close('}');
+}
+
+/// The problems that rows declare, and the one that any request may meet.
+fn problems(json: &mut Json, table: &[Route]) {
+    let mut statuses: Vec<u16> = table
+        .iter()
+        .flat_map(|route| route.answers)
+        .filter(|(_, shape)| *shape == Shape::Problem)
+        .map(|(status, _)| *status)
+        .collect();
+    statuses.sort_unstable();
+    statuses.dedup();
+    json.key("responses").open('{');
+    for status in statuses {
+        json.key(&format!("Problem{status}"));
+        response(json, reason(status), Shape::Problem);
+    }
+    json.key("Problem");
+    response(json, "A problem of the request: host, credential, path or method", Shape::Problem);
     json.close('}');
 }
 
@@ -181,11 +226,13 @@ pub(super) fn reason(status: u16) -> &'static str {
     }
 }
 
-fn components(json: &mut Json) {
+fn components(json: &mut Json, table: &[Route]) {
     json.key("components").open('{');
     json.key("securitySchemes").raw(
         r#"{"bearer":{"type":"http","scheme":"bearer"},"apiKey":{"type":"apiKey","in":"header","name":"X-API-Key"}}"#,
     );
+    webhook_headers(json);
+    problems(json, table);
     json.key("schemas").open('{');
     for (name, schema) in schemas::SHAPES.iter().filter_map(|shape| schemas::schema(*shape)) {
         json.key(name).raw(schema);

@@ -1,6 +1,7 @@
 //! The one route table. The router, the authorisation, `/openapi.json`, `/docs` and `docs/api.md` are made from it;
 //! nothing else knows a path.
 
+pub use super::schemas::Shape;
 use crate::wire::webhook::WebhookKind;
 
 /// What a caller may do. Each role may do what the ones before it may.
@@ -58,76 +59,6 @@ pub enum Takes {
     EventsQuery,
     /// A JSON object of this schema; `webhook-id` or `Idempotency-Key`; a signature where secrets are configured.
     Webhook(Shape),
-}
-
-/// The shapes of bodies, each with a schema in `schemas.rs`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Shape {
-    /// `application/problem+json`.
-    Problem,
-    /// What the program is.
-    Service,
-    /// The documents' health object.
-    Health,
-    /// Everything the agent knows of itself.
-    Status,
-    /// Prometheus text.
-    Metrics,
-    /// The effective config.
-    Config,
-    /// An OpenAPI document.
-    OpenApi,
-    /// A page for people.
-    Page,
-    /// A page of events.
-    Events,
-    /// `{"status":"healthy",...}`.
-    PolledHealth,
-    /// Agents as a bare array.
-    AgentList,
-    /// Workflows as a bare array.
-    WorkflowList,
-    /// The health of the agent as ALEX OS shows it.
-    ChainbotHealth,
-    /// The state of the agent as ALEX OS shows it.
-    ChainbotStatus,
-    /// Agents in an object with their count.
-    Agents,
-    /// Agents of both sorts in an object with their counts.
-    AllAgents,
-    /// Counts of open sockets.
-    SocketStats,
-    /// Sockets by window.
-    SocketStatus,
-    /// What the webhook paths are.
-    WebhookService,
-    /// How the registration with ALEX OS stands.
-    WebhookHealth,
-    /// A webhook was taken.
-    Taken,
-    /// Body of a workflow webhook.
-    WorkflowEvent,
-    /// Body of an agent webhook.
-    AgentEvent,
-    /// Body of an entanglement webhook.
-    EntanglementEvent,
-    /// Body of a health report.
-    HealthReport,
-    /// Body of any other event.
-    AnyEvent,
-}
-
-impl Shape {
-    /// The content type of an answer in this shape.
-    #[must_use]
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Problem => "application/problem+json",
-            Self::Metrics => "text/plain; version=0.0.4; charset=utf-8",
-            Self::Page => "text/html; charset=utf-8",
-            _ => "application/json",
-        }
-    }
 }
 
 /// Which function answers.
@@ -273,7 +204,7 @@ pub const ROUTES: &[Route] = &[
             "/api/events",
             &[(200, Shape::Events), (422, Shape::Problem), (503, Shape::Problem)],
             Endpoint::Events,
-            "Events from the ledger, oldest first; ask again with since=<next>",
+            "Events from the ledger, oldest first; to go on, ask again with `since` set to the `next` of the answer",
         )
     },
     get(

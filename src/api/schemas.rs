@@ -1,7 +1,75 @@
-//! A JSON Schema (draft 2020-12, as OpenAPI 3.1 uses it) for each shape. The table test compares what the routes
+//! The shapes of bodies, and a JSON Schema (draft 2020-12, as OpenAPI 3.1 uses it) for each. The table test compares what the routes
 //! answer with them.
 
-use super::routes::Shape;
+/// The shapes of bodies, each with a schema below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shape {
+    /// `application/problem+json`.
+    Problem,
+    /// What the program is.
+    Service,
+    /// The documents' health object.
+    Health,
+    /// Everything the agent knows of itself.
+    Status,
+    /// Prometheus text.
+    Metrics,
+    /// The effective config.
+    Config,
+    /// An OpenAPI document.
+    OpenApi,
+    /// A page for people.
+    Page,
+    /// A page of events.
+    Events,
+    /// `{"status":"healthy",...}`.
+    PolledHealth,
+    /// Agents as a bare array.
+    AgentList,
+    /// Workflows as a bare array.
+    WorkflowList,
+    /// The health of the agent as ALEX OS shows it.
+    ChainbotHealth,
+    /// The state of the agent as ALEX OS shows it.
+    ChainbotStatus,
+    /// Agents in an object with their count.
+    Agents,
+    /// Agents of both sorts in an object with their counts.
+    AllAgents,
+    /// Counts of open sockets.
+    SocketStats,
+    /// Sockets by window.
+    SocketStatus,
+    /// What the webhook paths are.
+    WebhookService,
+    /// How the registration with ALEX OS stands.
+    WebhookHealth,
+    /// A webhook was taken.
+    Taken,
+    /// Body of a workflow webhook.
+    WorkflowEvent,
+    /// Body of an agent webhook.
+    AgentEvent,
+    /// Body of an entanglement webhook.
+    EntanglementEvent,
+    /// Body of a health report.
+    HealthReport,
+    /// Body of any other event.
+    AnyEvent,
+}
+
+impl Shape {
+    /// The content type of an answer in this shape.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Problem => "application/problem+json",
+            Self::Metrics => "text/plain; version=0.0.4; charset=utf-8",
+            Self::Page => "text/html; charset=utf-8",
+            _ => "application/json",
+        }
+    }
+}
 
 /// Every shape that has a schema.
 pub(super) const SHAPES: &[Shape] = &[
@@ -108,12 +176,12 @@ const WEBHOOK_HEALTH: &str = r#"{"type":"object","required":["status","data","ti
 
 const TAKEN: &str = r#"{"type":"object","required":["status","message","id"],"properties":{"status":{"enum":["success"]},"message":{"type":"string"},"id":{"type":"string"},"duplicate":{"type":"boolean"}}}"#;
 
-const WORKFLOW_EVENT: &str = r#"{"type":"object","properties":{"workflow_id":{"type":"string"},"workflow_name":{"type":"string"},"status":{"enum":["started","completed","failed"]},"user_id":{"type":"string"},"timestamp":{"type":"string"},"error":{"type":["string","null"]},"duration":{"type":"number"},"steps_completed":{"type":"integer"},"total_steps":{"type":"integer"}}}"#;
+const WORKFLOW_EVENT: &str = r#"{"type":"object","properties":{"workflow_id":{"type":["string","null"]},"workflow_name":{"type":["string","null"]},"status":{"enum":["started","completed","failed",null]},"error":{"type":["string","null"]},"duration":{"type":["number","null"],"minimum":0},"steps_completed":{"type":["integer","null"],"minimum":0},"total_steps":{"type":["integer","null"],"minimum":0},"timestamp":{"type":["string","null"]},"user_id":{"type":["string","null"]},"requires_attention":{"type":["boolean","null"]}}}"#;
 
-const AGENT_EVENT: &str = r#"{"type":"object","properties":{"agent_id":{"type":"string"},"agent_name":{"type":"string"},"agent_type":{"type":"string"},"status":{"enum":["spawned","terminated"]},"user_id":{"type":"string"},"timestamp":{"type":"string"},"reason":{"type":["string","null"]}}}"#;
+const AGENT_EVENT: &str = r#"{"type":"object","properties":{"agent_id":{"type":["string","null"]},"agent_name":{"type":["string","null"]},"agent_type":{"type":["string","null"]},"status":{"enum":["spawned","terminated",null]},"reason":{"type":["string","null"]},"timestamp":{"type":["string","null"]},"user_id":{"type":["string","null"]},"requires_attention":{"type":["boolean","null"]}}}"#;
 
-const ENTANGLEMENT_EVENT: &str = r#"{"type":"object","properties":{"entanglement_id":{"type":"string"},"user_id":{"type":"string"},"timestamp":{"type":"string"}}}"#;
+const ENTANGLEMENT_EVENT: &str = r#"{"type":"object","properties":{"entanglement_id":{"type":["string","null"]},"status":{"enum":["created","destroyed",null]},"timestamp":{"type":["string","null"]},"user_id":{"type":["string","null"]},"requires_attention":{"type":["boolean","null"]}}}"#;
 
-const HEALTH_REPORT: &str = r#"{"type":"object","properties":{"agent_name":{"type":"string"},"agent_version":{"type":"string"},"timestamp":{"type":"string"},"status_id":{"enum":["healthy","degraded","unhealthy"]},"workflow_state":{"enum":["running","idle"]},"active_workflows":{"type":"integer"},"workflow_blockers":{"type":"array"},"log_excerpt":{"type":"string"},"requires_attention":{"type":"boolean"},"attention_reason":{"type":["string","null"]},"gpt_integration_status":{"type":"string"},"websocket_connections":{"type":"integer"},"active_agents":{"type":"integer"},"system_resources":{"type":"object"}}}"#;
+const HEALTH_REPORT: &str = r#"{"type":"object","properties":{"agent_name":{"type":["string","null"]},"agent_version":{"type":["string","null"]},"status_id":{"enum":["healthy","degraded","unhealthy",null]},"workflow_state":{"enum":["running","idle",null]},"active_workflows":{"type":["integer","null"],"minimum":0},"workflow_blockers":{"type":["array","null"],"items":{"type":"string"}},"log_excerpt":{"type":["string","array","null"],"items":{"type":"string"}},"attention_reason":{"type":["string","null"]},"gpt_integration_status":{"type":["string","null"]},"websocket_connections":{"type":["integer","null"],"minimum":0},"active_agents":{"type":["integer","null"],"minimum":0},"system_resources":{"type":["object","null"],"properties":{"cpu_usage":{"type":["number","null"],"minimum":0},"memory_usage":{"type":["number","null"],"minimum":0},"disk_usage":{"type":["number","null"],"minimum":0},"network_usage":{"type":["number","null"],"minimum":0}}},"timestamp":{"type":["string","null"]},"user_id":{"type":["string","null"]},"requires_attention":{"type":["boolean","null"]}}}"#;
 
-const ANY_EVENT: &str = r#"{"type":"object","required":["event_type"],"properties":{"event_type":{"type":"string","minLength":1,"maxLength":64,"pattern":"^[A-Za-z0-9._-]+$"}}}"#;
+const ANY_EVENT: &str = r#"{"type":"object","required":["event_type"],"properties":{"event_type":{"type":"string","minLength":1,"maxLength":64,"pattern":"^[A-Za-z0-9._-]+$"},"severity":{"enum":["info","warning","error","critical",null]},"source":{"enum":["chainbot","watchtower","alex_os",null]},"message":{"type":["string","null"]},"timestamp":{"type":["string","null"]},"user_id":{"type":["string","null"]},"requires_attention":{"type":["boolean","null"]}}}"#;
