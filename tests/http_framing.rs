@@ -80,6 +80,8 @@ impl Service for Echo {
     }
 }
 
+const PIECE_BYTES: usize = 4096;
+
 /// Pieces of 4 KiB, counted as they are asked for; after the first, an endless source has nothing to say.
 struct Pieces {
     left: usize,
@@ -97,7 +99,7 @@ impl ChunkSource for Pieces {
         }
         self.left -= 1;
         self.given.set(self.given.get() + 1);
-        Poll::Ready(Chunk::Bytes(vec![b'x'; 4096]))
+        Poll::Ready(Chunk::Bytes(vec![b'x'; PIECE_BYTES]))
     }
 
     fn is_endless(&self) -> bool {
@@ -513,36 +515,19 @@ fn an_idle_connection_is_closed() {
 }
 
 #[test]
-fn a_client_that_never_reads_is_closed_and_its_source_not_asked_on() {
+fn a_client_that_never_reads_is_closed_with_one_piece_at_most_in_memory() {
     against(quick(), async |server| {
         let mut client = server.client().await;
         client.send("GET /flood HTTP/1.1\r\nHost: a\r\n\r\n").await;
         server.wait_until_open(1).await;
         server.wait_until_open(0).await;
-        let given = server.echo.pieces.get();
-        // What the kernel's buffers of both sides hold, and one piece.
-        let received = client.rest().await.len();
-        assert!(given > 0 && given * 4096 < received + 4 * 1024 * 1024, "{given} pieces, {received} bytes");
         assert_eq!(Rc::strong_count(&server.echo.pieces), 1, "the source is gone");
-    });
-}
-
-#[test]
-fn one_piece_at_a_time_is_in_memory() {
-    against(Limits { write_stall_max: PATIENCE, ..quick() }, async |server| {
-        let mut client = server.client().await;
-        client.send("GET /flood HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        let mut before = usize::MAX;
-        while before != server.echo.pieces.get() {
-            before = server.echo.pieces.get();
-            Timer::after(Duration::from_millis(20)).await;
-        }
-        client.head().await;
-        let mut received = 0;
-        let mut bytes = vec![0; 64 * 1024];
-        while received < before.saturating_sub(1) * 4096 {
-            received += bounded("reading", client.socket.read(&mut bytes)).await.unwrap();
-        }
+        // What the kernel took can still be read; of all that was made, only one piece may be missing there.
+        let taken = client.rest().await;
+        let body_at = taken.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let whole = taken[body_at..].iter().filter(|byte| **byte == b'x').count() / PIECE_BYTES;
+        let made = server.echo.pieces.get();
+        assert!(whole > 0 && made - whole <= 1, "{made} pieces made, {whole} taken");
     });
 }
 
