@@ -431,7 +431,16 @@ fn a_client_that_sends_on_after_its_refusal_can_still_read_it() {
     against(Limits { linger_time_max: PATIENCE, ..quick() }, async |server| {
         let mut client = server.client().await;
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n").await;
-        client.send(vec![b'b'; 200_000]).await;
+        bounded("the refusal", async {
+            while server.port.answers()[3] == 0 {
+                Timer::after(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        for _ in 0..20 {
+            client.send(vec![b'b'; 10_000]).await;
+            Timer::after(Duration::from_millis(1)).await;
+        }
         assert_eq!(client.reply().await.status, 413);
     });
 }

@@ -68,7 +68,7 @@ impl Line {
                 return Poll::Ready(next);
             }
             if !self.ahead.is_empty() && head_due.is_none() {
-                head_due = Some(first_due.min(now() + limits.head_time_max));
+                head_due = Some(now() + limits.head_time_max);
             }
             alarm.poll_due(cx, Some(head_due.unwrap_or(first_due))).map(|()| Next::Gone)
         })

@@ -26,7 +26,8 @@ pub struct Limits {
     /// Most bytes of request bodies held at once over all connections, the share of one largest body kept for
     /// loopback. Beyond: 503 and close.
     pub bodies_bytes_max: usize,
-    /// Time for a head to arrive, from its first byte, or from the connection's beginning for its first head.
+    /// Time for a head to arrive, from its first byte on; also the time for the first byte of a connection. Beyond:
+    /// closed.
     pub head_time_max: Duration,
     /// Time for a body to arrive, from the end of its head. Beyond: 408 and close.
     pub body_time_max: Duration,
@@ -236,5 +237,75 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.port.bodies_bytes.set(self.port.bodies_bytes.get() - self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn foreign(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    fn small() -> Rc<Port> {
+        Port::new(Limits {
+            connections_max: 4,
+            connections_per_address_max: 2,
+            body_bytes_max: 10,
+            bodies_bytes_max: 25,
+            ..Limits::default()
+        })
+    }
+
+    #[test]
+    fn strangers_leave_a_seat_for_loopback_and_each_has_a_share() {
+        let port = small();
+        let _first = (port.try_seat(foreign(1)).unwrap(), port.try_seat(foreign(1)).unwrap());
+        assert!(port.try_seat(foreign(1)).is_none(), "the share of one address");
+        let _second = port.try_seat(foreign(2)).unwrap();
+        assert!(port.try_seat(foreign(3)).is_none(), "the kept seat");
+        let local = port.try_seat(LOCAL).unwrap();
+        assert!(port.try_seat(LOCAL).is_none(), "all seats");
+        drop(local);
+        assert!(port.try_seat(foreign(3)).is_none() && port.try_seat(LOCAL).is_some());
+    }
+
+    #[test]
+    fn loopback_has_no_share_and_a_seat_given_back_is_used_again() {
+        let port = small();
+        let mut seats: Vec<Seat> = (0..4).map(|_| port.try_seat(LOCAL).unwrap()).collect();
+        seats.remove(1);
+        assert_eq!(port.open(), 3);
+        assert!(port.try_seat(LOCAL).is_some_and(|seat| seat.index == 1));
+    }
+
+    #[test]
+    fn nobody_is_seated_once_the_port_stops() {
+        let port = small();
+        port.stop();
+        assert!(port.try_seat(LOCAL).is_none());
+    }
+
+    #[test]
+    fn strangers_bodies_leave_room_for_one_of_loopback() {
+        let port = small();
+        let mut stranger = Share::new(&port, foreign(1));
+        assert!(stranger.try_grow(15) && !stranger.try_grow(1));
+        let mut local = Share::new(&port, LOCAL);
+        assert!(local.try_grow(10) && !local.try_grow(1));
+        drop(stranger);
+        assert!(local.try_grow(15));
+    }
+
+    #[test]
+    fn answers_are_counted_by_class() {
+        let port = small();
+        for status in [200, 204, 404, 503, 0, 999] {
+            port.count(status);
+        }
+        assert_eq!(port.answers(), [0, 2, 0, 1, 1]);
     }
 }

@@ -98,3 +98,17 @@ impl Refusal {
         Answer { status: self.status(), headers, content_type: PROBLEM, body, close: true }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_on_the_wire_announces_its_length_and_quotes_its_reason() {
+        let wire = String::from_utf8(Refusal::Doubt(r#"a "quoted" reason"#).to_wire()).unwrap();
+        let (head, body) = wire.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n") && head.ends_with("connection: close"));
+        assert!(head.contains(&format!("content-length: {}", body.len())));
+        assert!(body.ends_with(r#""status":400,"detail":"a \"quoted\" reason"}"#), "{body}");
+    }
+}
