@@ -291,3 +291,99 @@ fn there_are_no_colours_where_nobody_sees_them() {
     let said = said(&["--help"]);
     assert!(!said.out.contains('\u{1b}'));
 }
+
+/// A ledger with three events, made by the library that the agent uses.
+fn ledger_with_events(folder: &Folder) -> Vec<String> {
+    use chainbot::agent::event::{Event, JsonText, Severity, Source};
+    use chainbot::agent::ids::{EventId, LedgerId, Seq};
+    use chainbot::agent::memory::Write as Record;
+    use chainbot::agent::time::Wall;
+    use chainbot::ledger::{Ledger, Limits};
+
+    let limits = Limits { size_max_bytes: 16 << 20, events_max: 100 };
+    let (ledger, memory) = Ledger::open_file(&folder.0.join("ledger.redb"), limits, 0xabc).unwrap();
+    assert_eq!(memory.ledger, LedgerId(0xabc));
+    let event = |seq: u64, kind: &str, severity| Event {
+        seq: Seq(seq),
+        at: Wall(1_795_221_371_123),
+        kind: kind.to_owned(),
+        source: Source::Chainbot,
+        severity,
+        message: "what happened\u{1b}[2J".to_owned(),
+        metadata: JsonText(r#"{"n": 1.50}"#.to_owned()),
+    };
+    let records = [
+        event(1, "door_opened", Severity::Info),
+        event(2, "door_forced", Severity::Critical),
+        event(3, "lamp_lit", Severity::Info),
+    ];
+    ledger.commit(&[records.map(Record::Event).to_vec()]).unwrap();
+    (1..=3).map(|seq| EventId { seq: Seq(seq), ledger: memory.ledger }.to_string()).collect()
+}
+
+#[test]
+fn events_are_read_from_the_file_when_no_agent_runs() {
+    let folder = Folder::new("cli");
+    let path = config(&folder, "");
+    let ask = |more: &[&str]| run_in(&folder, &[&["events", "--config", &path], more].concat(), "", &[]);
+    let nothing = ask(&[]);
+    assert_eq!(nothing.code, 69, "{}", nothing.err);
+
+    let ids = ledger_with_events(&folder);
+    let all = ask(&[]);
+    assert_eq!((all.code, all.err.as_str()), (0, ""));
+    assert_eq!(
+        all.out.lines().next().unwrap(),
+        format!("2026-11-21T00:36:11.123Z info     door_opened {} what happened?[2J", ids[0])
+    );
+    let seen = |more: &[&str]| {
+        let out = ask(more).out;
+        ids.iter().map(|id| out.contains(id.as_str())).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&[]), [true, true, true]);
+    assert_eq!(seen(&["--since", &ids[0]]), [false, true, true]);
+    assert_eq!(seen(&["--since", "000000000002-00000def"]), [true, true, true], "a place in another ledger");
+    assert_eq!(seen(&["--type", "door_*"]), [true, true, false]);
+    assert_eq!(
+        seen(&["--type", "lamp_lit,door_forced", "--severity", "critical,error"]),
+        [false, true, false]
+    );
+    assert_eq!(seen(&["--limit", "2"]), [true, true, false]);
+    let json = ask(&["--json", "--limit", "1"]).out;
+    let json = stand_in::json::parse(&json).unwrap();
+    assert_eq!(stand_in::json::str_at(&json, &["type"]), Some("door_opened"));
+    assert!(stand_in::json::at(&json, &["metadata", "n"]).is_some());
+}
+
+#[test]
+fn a_ledger_is_verified_measured_compacted_and_salvaged() {
+    let folder = Folder::new("cli");
+    let ids = ledger_with_events(&folder);
+    let said = |words: &[&str]| run_in(&folder, &[&["ledger"], words].concat(), "", &[]);
+    assert_eq!(said(&["verify", "ledger.redb"]).code, 0);
+    let stats = said(&["stats", "ledger.redb"]);
+    assert!(stats.out.contains("events    3") && stats.out.contains(&ids[2]), "{}{}", stats.out, stats.err);
+    let compacted = said(&["compact", "ledger.redb"]);
+    assert!(compacted.code == 0 && compacted.out.contains(" after"), "{}", compacted.err);
+
+    let whole = std::fs::read(folder.0.join("ledger.redb")).unwrap();
+    let place = whole.windows(11).rposition(|window| window == b"door_forced").unwrap();
+    let mut broken = whole;
+    broken[place] ^= 1;
+    std::fs::write(folder.0.join("broken.redb"), broken).unwrap();
+    let verdict = said(&["verify", "--quiet", "broken.redb"]);
+    assert_eq!(verdict.code, 65, "{}{}", verdict.out, verdict.err);
+    assert_eq!(verdict.out.lines().count(), 1, "the reason, for the agent: {}", verdict.out);
+    let salvaged = said(&["salvage", "broken.redb", "new.redb"]);
+    assert_eq!(
+        (salvaged.code, salvaged.out.contains("events_salvaged=2")),
+        (0, true),
+        "{}{}",
+        salvaged.out,
+        salvaged.err
+    );
+    assert_eq!(said(&["verify", "new.redb"]).code, 0);
+    let again = said(&["salvage", "broken.redb", "new.redb"]);
+    assert_eq!(again.code, 73, "{}", again.err);
+    assert_eq!(said(&["verify", "no-such.redb"]).code, 74);
+}

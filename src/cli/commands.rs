@@ -209,7 +209,7 @@ pub const COMMANDS: &[Command] = &[
         operands: &["[PATH]"],
         summary: "Check every page and record of the ledger file",
         about: "Only while the agent is stopped. Ends with 65 if anything is damaged.",
-        options: &[],
+        options: &[flag("quiet", "Print nothing but what is wrong")],
         examples: &[("chainbot ledger verify", "the file of the config")],
     },
     Command {

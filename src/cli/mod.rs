@@ -74,7 +74,7 @@ fn answer(typed: &Typed, out: &mut Out) -> Result<(), Failure> {
                 None => config()?.ledger.path,
             };
             match name {
-                "ledger verify" => ledger::verify(&path, out),
+                "ledger verify" => ledger::verify(&path, typed.has("quiet"), out),
                 "ledger stats" => ledger::stats(&path, out),
                 "ledger compact" => ledger::compact(&path, out),
                 _ => Err(Failure::new(
