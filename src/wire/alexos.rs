@@ -296,5 +296,4 @@ fn canon(answer: Json<'_>) -> Vec<CanonEntry> {
 }
 
 #[cfg(test)]
-#[path = "alexos_tests.rs"]
 mod tests;
