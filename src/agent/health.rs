@@ -16,6 +16,9 @@ const DISK_DEGRADED: (f64, f64) = (90.0, 87.0);
 const MEMORY_UNHEALTHY: (f64, f64) = (97.0, 94.0);
 const MEMORY_DEGRADED: (f64, f64) = (90.0, 85.0);
 const CPU_DEGRADED: (f64, f64) = (97.0, 85.0);
+/// How much a new sample of processor use counts against those before it: ten minutes of full load at a sample a minute
+/// make it degraded.
+const CPU_WEIGHT: f64 = 0.3;
 /// First sample this long after the start, in milliseconds, so that processor use is not that of starting.
 const FIRST_SAMPLE_MS: u64 = 1_000;
 
@@ -37,6 +40,8 @@ pub struct HealthKeeper {
     better_since: Option<Mono>,
     has_settled: bool,
     sample: Option<Sample>,
+    /// Processor use in percent, smoothed over samples: a short load is no illness.
+    cpu_percent: f64,
     interval_ms: u64,
     sample_at: Mono,
     is_sampling: bool,
@@ -51,6 +56,7 @@ impl HealthKeeper {
             better_since: None,
             has_settled: false,
             sample: None,
+            cpu_percent: 0.0,
             interval_ms: interval_ms.max(1),
             sample_at: now.plus(FIRST_SAMPLE_MS.min(interval_ms)),
             is_sampling: false,
@@ -92,6 +98,7 @@ impl HealthKeeper {
 
     /// A sample was taken. Whether it was asked for: then a report is due.
     pub fn on_sample(&mut self, sample: Sample) -> bool {
+        self.cpu_percent += (sample.cpu_percent - self.cpu_percent) * CPU_WEIGHT;
         self.sample = Some(sample);
         std::mem::take(&mut self.is_sampling)
     }
@@ -118,7 +125,6 @@ impl HealthKeeper {
         let sample = self.sample.as_ref();
         let disk = sample.map_or(0.0, |sample| sample.disk_percent);
         let memory = sample.map_or(0.0, |sample| sample.memory_percent);
-        let cpu = sample.map_or(0.0, |sample| sample.cpu_percent);
         if circumstances.ledger_failing
             || is_over(disk, DISK_UNHEALTHY, Health::Unhealthy)
             || is_over(memory, MEMORY_UNHEALTHY, Health::Unhealthy)
@@ -129,7 +135,7 @@ impl HealthKeeper {
             || circumstances.needs_attention
             || is_over(disk, DISK_DEGRADED, Health::Degraded)
             || is_over(memory, MEMORY_DEGRADED, Health::Degraded)
-            || is_over(cpu, CPU_DEGRADED, Health::Degraded);
+            || is_over(self.cpu_percent, CPU_DEGRADED, Health::Degraded);
         if is_degraded { Health::Degraded } else { Health::Healthy }
     }
 

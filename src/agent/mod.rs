@@ -271,6 +271,12 @@ impl Agent {
         &self.setup
     }
 
+    /// The newest durable event.
+    #[must_use]
+    pub fn durable(&self) -> ids::EventId {
+        self.journal.event_id(self.journal.durable())
+    }
+
     /// The public name of a place in the ledger.
     #[must_use]
     pub fn event_id(&self, seq: Seq) -> ids::EventId {

@@ -18,11 +18,11 @@ const STACK_BYTES: usize = 192 * 1024;
 
 /// Something that makes writes durable: the ledger, or a test's own.
 pub trait Commits: Send + 'static {
-    /// Makes all of this durable together and answers the oldest event that is still kept.
+    /// Makes all of these batches durable together and answers the oldest event that is still kept.
     ///
     /// # Errors
     /// Whether anything became durable is unknown.
-    fn commit(&self, writes: &[Write]) -> Result<Seq, CommitFault>;
+    fn commit(&self, batches: &[Vec<Write>]) -> Result<Seq, CommitFault>;
 }
 
 /// What came of a commit: its ticket, and the oldest event kept.
@@ -80,13 +80,13 @@ impl Committer {
 }
 
 fn serve<L: Commits>(ledger: &L, asked: &Receiver<(Ticket, Vec<Write>)>, answer: &Sender<Committed>) {
-    while let Ok((ticket, mut writes)) = asked.recv_blocking() {
-        let mut tickets = vec![ticket];
-        while let Ok((ticket, more)) = asked.try_recv() {
+    while let Ok((ticket, writes)) = asked.recv_blocking() {
+        let (mut tickets, mut batches) = (vec![ticket], vec![writes]);
+        while let Ok((ticket, writes)) = asked.try_recv() {
             tickets.push(ticket);
-            writes.extend(more);
+            batches.push(writes);
         }
-        let result = ledger.commit(&writes);
+        let result = ledger.commit(&batches);
         for ticket in tickets {
             if answer.send_blocking((ticket, result)).is_err() {
                 return;
@@ -109,8 +109,8 @@ mod tests {
     }
 
     impl Commits for Slow {
-        fn commit(&self, writes: &[Write]) -> Result<Seq, CommitFault> {
-            self.commits.send(writes.len()).expect("the test listens");
+        fn commit(&self, batches: &[Vec<Write>]) -> Result<Seq, CommitFault> {
+            self.commits.send(batches.iter().map(Vec::len).sum()).expect("the test listens");
             self.go.recv().expect("the test speaks")
         }
     }

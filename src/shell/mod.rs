@@ -1,12 +1,15 @@
 //! Hands and senses: clocks, sockets, threads, files, signals. Decides nothing.
 
+mod answers;
 pub mod calls;
 pub mod clock;
 pub mod committer;
 pub mod http;
 pub mod log;
 pub mod resolve;
+pub mod run;
 pub mod sense;
 pub mod signals;
 pub mod state;
 mod tls;
+mod world;

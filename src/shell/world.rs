@@ -1,0 +1,296 @@
+//! The one place where the agent meets the world: an input goes in, its effects are carried out in order.
+//!
+//! Everything here runs on one thread and never waits; what takes time was handed to a helper thread and comes back as
+//! an input.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use smol::channel::{self, Receiver, Sender};
+
+use super::calls::Calls;
+use super::clock::Clock;
+use super::committer::{Commits, Committer};
+use super::http::Port;
+use super::sense::Sense;
+use crate::agent::effect::{Call, Effect, IntakeAnswer};
+use crate::agent::event::EventDraft;
+use crate::agent::ids::{CallId, CorrelationId, DedupeKey, RequestId, Seq, Ticket};
+use crate::agent::input::{CommitFault, Input};
+use crate::agent::limits::FETCH_SCAN_MAX;
+use crate::agent::memory::Write;
+use crate::agent::{Agent, Now};
+use crate::api::{HttpCounters, Security};
+use crate::config::Config;
+use crate::ledger::Ledger;
+use crate::wire::{self, CallResult};
+
+/// The agent and everything it can reach.
+pub struct World {
+    pub(super) clock: Clock,
+    pub(super) agent: RefCell<Agent>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) ledger_file: String,
+    pub(super) config: RefCell<Config>,
+    pub(super) security: RefCell<Security>,
+    pub(super) version: &'static str,
+    pub(super) http: RefCell<HttpCounters>,
+    committer: Committer,
+    calls: Calls,
+    in_flight: RefCell<BTreeMap<CallId, Call>>,
+    sense: RefCell<Sense>,
+    port: Rc<Port>,
+    waiting: RefCell<BTreeMap<RequestId, Sender<IntakeAnswer>>>,
+    last_request: Cell<u64>,
+    rung: (Sender<()>, Receiver<()>),
+    ended: (Sender<()>, Receiver<()>),
+}
+
+/// What a world is made of.
+pub struct Parts {
+    /// Read for every input.
+    pub clock: Clock,
+    /// Who decides.
+    pub agent: Agent,
+    /// Shared with the committer.
+    pub ledger: Arc<Ledger>,
+    /// Its file, for people.
+    pub ledger_file: String,
+    /// For `/config`.
+    pub config: Config,
+    /// Who may what.
+    pub security: Security,
+    /// Of the program.
+    pub version: &'static str,
+    /// The thread that waits for the disk.
+    pub committer: Committer,
+    /// The threads that wait for peers.
+    pub calls: Calls,
+    /// Reads the machine.
+    pub sense: Sense,
+    /// The open port.
+    pub port: Rc<Port>,
+}
+
+/// The ledger as the committer's thread uses it.
+pub struct Durable(pub Arc<Ledger>);
+
+impl Commits for Durable {
+    fn commit(&self, batches: &[Vec<Write>]) -> Result<Seq, CommitFault> {
+        self.0.commit(batches).map(|report| report.oldest)
+    }
+}
+
+impl World {
+    /// A world at rest: nothing has happened in it.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            clock: parts.clock,
+            agent: RefCell::new(parts.agent),
+            ledger: parts.ledger,
+            ledger_file: parts.ledger_file,
+            config: RefCell::new(parts.config),
+            security: RefCell::new(parts.security),
+            version: parts.version,
+            http: RefCell::default(),
+            committer: parts.committer,
+            calls: parts.calls,
+            in_flight: RefCell::default(),
+            sense: RefCell::new(parts.sense),
+            port: parts.port,
+            waiting: RefCell::default(),
+            last_request: Cell::new(0),
+            rung: channel::bounded(1),
+            ended: channel::bounded(1),
+        }
+    }
+
+    /// Tells the agent what happened and does what it says, until it says no more.
+    pub fn feed(&self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let now = self.clock.now();
+            self.agent.borrow_mut().handle(now, input);
+            while let Some(effect) = self.next_effect() {
+                inputs.extend(self.carry_out(now, effect));
+            }
+        }
+        // A full channel means that the timer will look anyway.
+        let _ = self.rung.0.try_send(());
+    }
+
+    fn next_effect(&self) -> Option<Effect> {
+        self.agent.borrow_mut().poll_effect()
+    }
+
+    /// Does it; what it leads to at once is the next input.
+    fn carry_out(&self, now: Now, effect: Effect) -> Option<Input> {
+        match effect {
+            Effect::Commit { ticket, writes } => self.commit(ticket, writes),
+            Effect::Fetch { destination, after, filter } => {
+                let (event, upto, failed) = match self.ledger.fetch(after, &filter, FETCH_SCAN_MAX) {
+                    Ok(found) => (found.event.map(Box::new), found.upto, false),
+                    Err(_) => (None, after, true),
+                };
+                Some(Input::Fetched { destination, event, upto, failed })
+            }
+            Effect::Call { id, correlation, call } => self.call(id, correlation, call),
+            Effect::Respond { request, answer } => {
+                self.respond(request, answer);
+                None
+            }
+            Effect::Sample => {
+                let mut sample = self.sense.borrow_mut().sample(now.mono);
+                sample.connections = u32::try_from(self.connections()).unwrap_or(u32::MAX);
+                Some(Input::Sampled(Box::new(sample)))
+            }
+            Effect::Published { .. } => None,
+            Effect::Exit => {
+                let _ = self.ended.0.try_send(());
+                None
+            }
+        }
+    }
+
+    fn commit(&self, ticket: Ticket, writes: Vec<Write>) -> Option<Input> {
+        let fault = self.committer.submit(ticket, writes).err()?;
+        Some(Input::CommitFailed { ticket, fault })
+    }
+
+    fn call(&self, id: CallId, correlation: CorrelationId, call: Call) -> Option<Input> {
+        let request = {
+            let agent = self.agent.borrow();
+            wire::encode(&call, correlation, agent.durable().ledger, agent.setup())
+        };
+        log::debug!("call id={} correlation={correlation} to={}", id.0, name_of(&call));
+        let Some(request) = request else {
+            let (outcome, date) = wire::decode(&call, Err(crate::agent::input::Fault::Transport));
+            return Some(Input::CallDone { id, outcome, date });
+        };
+        self.in_flight.borrow_mut().insert(id, call);
+        self.calls.start(id, request);
+        None
+    }
+
+    fn respond(&self, request: RequestId, answer: IntakeAnswer) {
+        if let Some(waiting) = self.waiting.borrow_mut().remove(&request) {
+            let _ = waiting.try_send(answer);
+        }
+    }
+
+    /// The commits that come back, for ever.
+    pub async fn listen_to_commits(&self) {
+        loop {
+            let (ticket, result) = self.committer.next().await;
+            self.feed(match result {
+                Ok(oldest) => Input::Committed { ticket, oldest },
+                Err(fault) => Input::CommitFailed { ticket, fault },
+            });
+        }
+    }
+
+    /// The calls that come back, for ever.
+    pub async fn listen_to_calls(&self) {
+        loop {
+            let (id, result) = self.calls.next().await;
+            self.on_call_done(id, result);
+        }
+    }
+
+    fn on_call_done(&self, id: CallId, result: CallResult) {
+        let Some(call) = self.in_flight.borrow_mut().remove(&id) else { return };
+        if let Err(fault) = &result {
+            log::debug!("call_failed id={} to={} why=\"{fault}\"", id.0, name_of(&call));
+        }
+        let (outcome, date) = wire::decode(&call, result);
+        self.feed(Input::CallDone { id, outcome, date });
+    }
+
+    /// Ticks when the agent wants to be called, for ever.
+    pub async fn keep_time(&self) {
+        loop {
+            let deadline = self.agent.borrow().poll_timeout();
+            let rung = async {
+                let _ = self.rung.1.recv().await;
+                false
+            };
+            let due = async {
+                match deadline.and_then(|deadline| self.clock.instant_of(deadline.at)) {
+                    Some(at) => async_io::Timer::at(at).await,
+                    None => futures_lite::future::pending().await,
+                };
+                true
+            };
+            if futures_lite::future::or(due, rung).await {
+                self.feed(Input::Tick);
+            }
+        }
+    }
+
+    /// Gives a webhook to the agent and waits for its answer.
+    pub async fn intake(
+        &self,
+        draft: EventDraft,
+        dedupe: Option<DedupeKey>,
+        known: Option<Seq>,
+    ) -> IntakeAnswer {
+        let request = RequestId(self.last_request.get() + 1);
+        self.last_request.set(request.0);
+        let (sender, receiver) = channel::bounded(1);
+        self.waiting.borrow_mut().insert(request, sender);
+        let _guard = Forget { world: self, request };
+        self.feed(Input::Webhook { request, draft, dedupe, known });
+        receiver.recv().await.unwrap_or(IntakeAnswer::Stopping)
+    }
+
+    /// The open port.
+    #[must_use]
+    pub fn port(&self) -> Rc<Port> {
+        Rc::clone(&self.port)
+    }
+
+    /// Connections to the open port.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.port.open()
+    }
+
+    /// Returns when the agent has said `Exit`.
+    pub async fn ended(&self) {
+        let _ = self.ended.1.recv().await;
+    }
+
+    /// Lets the committer do what it was asked, and ends its thread.
+    pub fn close(self) {
+        self.committer.finish();
+    }
+}
+
+/// The caller went away before its answer came.
+struct Forget<'a> {
+    world: &'a World,
+    request: RequestId,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.world.waiting.borrow_mut().remove(&self.request);
+    }
+}
+
+fn name_of(call: &Call) -> &'static str {
+    match call {
+        Call::AlexosRegister { .. } => "alex_os register",
+        Call::AlexosCanon => "alex_os canon",
+        Call::AlexosEvent { .. } => "alex_os event",
+        Call::AlexosReport { .. } => "alex_os health_report",
+        Call::WebhookUrlReport { .. } => "webhook_url health",
+        Call::AiwmConnect => "aiwm connect",
+        Call::AiwmHeartbeat { .. } => "aiwm heartbeat",
+        Call::AiwmDisconnect { .. } => "aiwm disconnect",
+        Call::Hook { .. } => "webhook",
+    }
+}
