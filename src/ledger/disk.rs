@@ -101,7 +101,7 @@ impl Disk {
         for (offset, bytes) in ranges {
             self.rewrite(offset, len.min(offset + u64::from(bytes)))?;
         }
-        self.backend.sync_data()?;
+        self.note(self.backend.sync_data())?;
         *self.lock_unsynced() = Unsynced::default();
         Ok(())
     }
@@ -111,8 +111,8 @@ impl Disk {
         let mut offset = from;
         while offset < to {
             let part = &mut page[..(to - offset).min(PAGE_BYTES as u64) as usize];
-            self.backend.read(offset, part)?;
-            self.backend.write(offset, part)?;
+            self.note(self.backend.read(offset, part))?;
+            self.note(self.backend.write(offset, part))?;
             offset += part.len() as u64;
         }
         Ok(())
@@ -207,16 +207,16 @@ impl StorageBackend for Gate {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         let disk = self.disk()?;
-        {
-            let mut unsynced = disk.lock_unsynced();
-            if unsynced.ranges.len() < UNSYNCED_MAX {
-                unsynced.ranges.push((offset, data.len() as u32));
-            } else {
-                unsynced.overflowed = true;
-            }
-        }
+        // What was not taken is not written again: on a full disk there is no room for it.
+        disk.note(disk.backend.write(offset, data))?;
         disk.bytes_written.fetch_add(data.len() as u64, Ordering::Relaxed);
-        disk.note(disk.backend.write(offset, data))
+        let mut unsynced = disk.lock_unsynced();
+        if unsynced.ranges.len() < UNSYNCED_MAX {
+            unsynced.ranges.push((offset, data.len() as u32));
+        } else {
+            unsynced.overflowed = true;
+        }
+        Ok(())
     }
 }
 

@@ -40,6 +40,7 @@ struct State {
     sync_lies: bool,
     failed_sync_forgets: bool,
     fail_in: Option<(u64, Option<Op>)>,
+    off_in: Option<u64>,
     failing: bool,
     space_max: Option<u64>,
     bytes_written: u64,
@@ -116,9 +117,16 @@ impl SimDisk {
         self.lock().off = true;
     }
 
+    /// Stops as `kill` does after `ops` more operations, so that the power can be cut in the middle of something.
+    pub fn kill_after(&self, ops: u64) {
+        self.lock().off_in = Some(ops);
+    }
+
     /// Ends what `power_cut` and `kill` began, for handles old and new.
     pub fn power_on(&self) {
-        self.lock().off = false;
+        let mut state = self.lock();
+        state.off = false;
+        state.off_in = None;
     }
 
     /// Whether flushes only pretend.
@@ -163,7 +171,7 @@ impl SimDisk {
 
     /// Turns a bit over, on the platter and for readers.
     pub fn flip_bit(&self, bit: u64) {
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         let (byte, mask) = ((bit / 8) as usize, 1 << (bit % 8));
         for bytes in [&mut state.durable, &mut state.current] {
             if let Some(byte) = bytes.get_mut(byte) {
@@ -194,6 +202,11 @@ impl SimDisk {
 
 impl State {
     fn begin(&mut self, op: Op) -> io::Result<()> {
+        match &mut self.off_in {
+            Some(0) => self.off = true,
+            Some(ops) => *ops -= 1,
+            None => {}
+        }
         if self.off || self.failing {
             return Err(io::Error::other("the disk does not answer"));
         }
@@ -214,7 +227,8 @@ impl State {
     fn allocate(&mut self, offset: u64, len: u64) -> io::Result<()> {
         let pages = offset / PAGE_BYTES..(offset + len).div_ceil(PAGE_BYTES);
         let used = self.allocated.iter().filter(|page| **page).count() as u64;
-        let fresh = pages.clone().filter(|page| !self.allocated.get(*page as usize).unwrap_or(&false)).count() as u64;
+        let fresh =
+            pages.clone().filter(|page| !self.allocated.get(*page as usize).unwrap_or(&false)).count() as u64;
         if fresh > 0 && self.space_max.is_some_and(|max| (used + fresh) * PAGE_BYTES > max) {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
