@@ -169,6 +169,32 @@ fn any_operation_may_fail_once_and_the_next_try_succeeds() {
 }
 
 #[test]
+fn what_a_failed_flush_forgot_is_written_again() {
+    // The first try drops the oldest events and the second has none to drop: the pages that the first changed
+    // for that are not changed again.
+    let limits = chainbot::ledger::Limits { events_max: 64, ..LIMITS };
+    for size in [100, 700, 1_500] {
+        let disk = SimDisk::new();
+        disk.set_failed_sync_forgets(true);
+        let (ledger, _) = open(&disk, limits);
+        for seq in 1..=80 {
+            ledger.commit(&[events(seq..=seq, size)]).expect("commits");
+        }
+        disk.fail_once_after(0, Some(Op::Sync));
+        ledger.commit(&[events(81..=90, size)]).expect_err("the flush failed");
+        ledger.commit(&[events(81..=90, size)]).expect("commits");
+        let before = all_events(&ledger);
+        disk.kill();
+        drop(ledger);
+        // Nothing that was not flushed survives.
+        disk.power_cut(&mut || 0);
+        disk.power_on();
+        let (ledger, _) = open(&disk, limits);
+        assert!(before.len() > 60 && all_events(&ledger) == before, "{size} bytes");
+    }
+}
+
+#[test]
 fn a_dead_disk_says_so_and_all_is_well_when_it_answers_again() {
     let disk = SimDisk::new();
     let (ledger, _) = open(&disk, LIMITS);
