@@ -69,10 +69,12 @@ fn check_media(request: &Request<'_>) -> Result<(), Response> {
     Err(Problem::new(Kind::UnsupportedMediaType, detail).response().with("accept", "application/json"))
 }
 
-/// `application/json`, or any type that ends in `+json`; parameters do not matter.
+/// `application/json`, any type that ends in `+json`, or what `curl -d` says of every body if it is told nothing;
+/// parameters do not matter. A browser's form cannot use the last one: its `Origin` is checked.
 fn is_json(media: &str) -> bool {
     let essence = media.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    essence == "application/json" || (essence.contains('/') && essence.ends_with("+json"))
+    ["application/json", "application/x-www-form-urlencoded"].contains(&essence.as_str())
+        || (essence.contains('/') && essence.ends_with("+json"))
 }
 
 /// The caller's id. `webhook-id` goes before `Idempotency-Key`. The same id is the same message on every path, as
@@ -194,7 +196,12 @@ mod tests {
 
     #[test]
     fn json_is_known_by_its_media_type() {
-        for good in ["application/json", "APPLICATION/JSON; charset=utf-8", "application/cloudevents+json"] {
+        for good in [
+            "application/json",
+            "APPLICATION/JSON; charset=utf-8",
+            "application/cloudevents+json",
+            "application/x-www-form-urlencoded",
+        ] {
             assert!(is_json(good), "{good}");
         }
         for bad in ["", "text/plain", "application/jsonp", "json", "+json", "text/plain; a=application/json"]

@@ -134,6 +134,7 @@ fn events(world: &World, query: EventsQuery) -> Answer {
         upto: durable.seq,
         left: query.limit,
         query,
+        is_first: true,
         last: None,
         step: Step::Head,
     };
@@ -162,6 +163,7 @@ struct EventStream {
     /// What was durable when it began: so the answer has an end.
     upto: Seq,
     left: usize,
+    is_first: bool,
     last: Option<EventId>,
     step: Step,
 }
@@ -174,11 +176,17 @@ impl EventStream {
         };
         let mut text = String::new();
         for event in page.events.iter().take_while(|event| event.seq <= self.upto) {
-            api::events::push(&mut text, event, self.ledger_id, self.last.is_none());
+            api::events::push(&mut text, event, self.ledger_id, self.is_first);
+            self.is_first = false;
             self.last = Some(EventId { seq: event.seq, ledger: self.ledger_id });
             self.left -= 1;
         }
         self.after = page.next;
+        if page.end || page.next >= self.upto {
+            // Everything was looked at: whoever goes on from here need not look again.
+            let seen = EventId { seq: self.upto, ledger: self.ledger_id };
+            self.last = self.last.max((self.upto > self.query.after).then_some(seen));
+        }
         if page.end || self.left == 0 || page.next >= self.upto {
             text.push_str(&api::events::tail(&self.query, self.last));
             self.step = Step::Ended;

@@ -236,12 +236,13 @@ fn verdict(result: &CallResult) -> Verdict {
         200..=299 => Verdict::Accepted,
         404 | 405 | 501 => Verdict::NotOffered { status: reply.status },
         400 if is_database_fault(reply) => retry_status(reply),
-        400 if says(reply, "Invalid host header") => Verdict::Refused {
+        400 if says(reply, "Invalid host header") => Verdict::Denied {
             status: 400,
             why: "Invalid host header: set alex_os.host_header to a name that ALEX OS accepts, such as localhost"
                 .to_owned(),
         },
         408 | 425 | 429 => retry_status(reply),
+        401 | 403 | 407 => Verdict::Denied { status: reply.status, why: why(reply) },
         400..=499 => Verdict::Refused { status: reply.status, why: why(reply) },
         _ => retry_status(reply),
     }

@@ -162,6 +162,7 @@ fn a_peer_that_is_not_configured_gets_no_request() {
 #[test]
 fn answers_to_an_event_are_told_apart() {
     let refused = |status, why: &str| Verdict::Refused { status, why: why.to_owned() };
+    let denied = |status, why: &str| Verdict::Denied { status, why: why.to_owned() };
     let again = |status| Verdict::Retry { fault: Fault::Status(status), after_ms: None };
     let table = [
         (reply(200, r#"{"id":1}"#), Verdict::Accepted),
@@ -184,13 +185,14 @@ fn answers_to_an_event_are_told_apart() {
         (reply(400, r#"{"detail":"(x) This transaction is closed"}"#), again(400)),
         (
             reply(400, "Invalid host header"),
-            refused(
+            denied(
                 400,
                 "Invalid host header: set alex_os.host_header to a name that ALEX OS accepts, such as localhost",
             ),
         ),
         (reply(400, r#"{"detail":"no"}"#), refused(400, "no")),
-        (reply(401, r#"{"detail":"Not authenticated"}"#), refused(401, "Not authenticated")),
+        (reply(401, r#"{"detail":"Not authenticated"}"#), denied(401, "Not authenticated")),
+        (reply(403, ""), denied(403, "")),
         (
             reply(422, r#"{"detail":[{"msg":"Input should be a valid string"}]}"#),
             refused(422, "Input should be a valid string"),
