@@ -344,6 +344,13 @@ impl Delivery {
         }
     }
 
+    /// The config was read again: `fresh` is this reader as it would be made from it. What is underway stays so.
+    pub fn on_reconfigured(&mut self, fresh: Self) {
+        self.filter = fresh.filter;
+        self.shown = fresh.shown;
+        self.wake();
+    }
+
     /// The peer may be well again (config reloaded, ALEX OS back): do not wait any longer.
     pub fn wake(&mut self) {
         if matches!(self.state, State::Waiting { .. }) {

@@ -394,6 +394,11 @@ impl Agent {
                 self.alexos.as_ref().and_then(|alexos| alexos.registration.facts().3.map(str::to_owned));
             self.alexos = self.setup.alexos.as_ref().map(|setup| new_alexos(setup, agent_id));
             self.lanes.orphan(Lane::Alexos);
+            let alexos =
+                self.deliveries.iter_mut().find(|delivery| delivery.destination == Destination::Alexos);
+            if let Some(delivery) = alexos.filter(|delivery| delivery.is_busy() && !delivery.is_fetching()) {
+                delivery.release();
+            }
         }
         if old.aiwm != self.setup.aiwm {
             self.session = self.setup.aiwm.as_ref().map(|setup| self.new_session(setup, None, None));
@@ -402,33 +407,27 @@ impl Agent {
         let interval =
             self.setup.alexos.as_ref().map_or(SAMPLE_INTERVAL_MS, |alexos| alexos.health_interval_ms);
         self.health.set_interval(interval);
-        self.lanes.orphan(Lane::Hooks);
-        self.orphan_alexos_event();
-        let cursors: Vec<(Destination, Seq)> = self
-            .deliveries
-            .iter()
-            .filter(|delivery| !delivery.is_disabled())
-            .map(|delivery| (delivery.destination.clone(), delivery.cursor()))
-            .collect();
-        let had_disabled = self.deliveries.iter().any(Delivery::is_disabled);
-        self.furnish_deliveries(&cursors, "");
-        for delivery in &mut self.deliveries {
-            delivery.mark_moved(self.now.mono);
-        }
-        if had_disabled {
-            self.write_disabled();
-        }
+        self.refurnish_deliveries();
         log::info!("config_reloaded");
     }
 
-    /// The reader of ALEX OS is made anew: an event underway to it is sent again.
-    fn orphan_alexos_event(&mut self) {
-        if let Some(delivery) =
-            self.deliveries.iter().find(|delivery| delivery.destination == Destination::Alexos)
-            && delivery.is_busy()
-            && !delivery.is_fetching()
-        {
-            self.lanes.orphan(Lane::Alexos);
+    /// Readers that stay configured go on where they are, with what they have underway; those that said 410 get
+    /// another chance, from the end of the log.
+    fn refurnish_deliveries(&mut self) {
+        let mut old = std::mem::take(&mut self.deliveries);
+        let had_disabled = old.iter().any(Delivery::is_disabled);
+        old.retain(|delivery| !delivery.is_disabled());
+        let cursors: Vec<(Destination, Seq)> =
+            old.iter().map(|delivery| (delivery.destination.clone(), delivery.cursor())).collect();
+        self.furnish_deliveries(&cursors, "");
+        for delivery in &mut self.deliveries {
+            if let Some(place) = old.iter().position(|kept| kept.destination == delivery.destination) {
+                let fresh = std::mem::replace(delivery, old.swap_remove(place));
+                delivery.on_reconfigured(fresh);
+            }
+        }
+        if had_disabled {
+            self.write_disabled();
         }
     }
 

@@ -241,6 +241,7 @@ fn verdict(result: &CallResult) -> Verdict {
             why: "Invalid host header: set alex_os.host_header to a name that ALEX OS accepts, such as localhost"
                 .to_owned(),
         },
+        401 | 403 | 407 => Verdict::Denied { status: reply.status, why: why(reply) },
         408 | 425 | 429 => retry_status(reply),
         401 | 403 | 407 => Verdict::Denied { status: reply.status, why: why(reply) },
         400..=499 => Verdict::Refused { status: reply.status, why: why(reply) },
