@@ -36,7 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1).peekable();
     if words.peek().is_some_and(|word| word == AGENT_WORD) {
-        return chainbot::cli::main(words.skip(1));
+        let Ok(path) = std::env::current_exe() else { return ExitCode::FAILURE };
+        let program = vec![path.into_os_string(), AGENT_WORD.into()];
+        return chainbot::cli::main_as(program, words.skip(1));
     }
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {

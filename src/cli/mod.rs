@@ -23,14 +23,25 @@ use settings::Source;
 
 /// The whole program: the words after its name in, an exit code out.
 pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
+    let own = std::env::current_exe().map(|path| vec![path.into_os_string()]).unwrap_or_default();
+    main_as(own, words)
+}
+
+/// As `main`, for a program that is called by more than its name. The agent starts `program` again, with words of its
+/// own behind it, to look into a ledger before it opens it.
+pub fn main_as(program: Vec<OsString>, words: impl Iterator<Item = OsString>) -> ExitCode {
     let mut out = Out::stdout();
-    match ask(words, &mut out).and_then(|code| out.flush().map(|()| code)) {
+    match ask(program, words, &mut out).and_then(|code| out.flush().map(|()| code)) {
         Ok(code) => code,
         Err(failure) => failure.tell(),
     }
 }
 
-fn ask(words: impl Iterator<Item = OsString>, out: &mut Out) -> Result<ExitCode, Failure> {
+fn ask(
+    program: Vec<OsString>,
+    words: impl Iterator<Item = OsString>,
+    out: &mut Out,
+) -> Result<ExitCode, Failure> {
     let asked = args::parse(words).map_err(|fault| {
         Failure::new(Exit::Usage, format_args!("{fault}\nTry `chainbot help` for what can be typed."))
     })?;
@@ -38,7 +49,7 @@ fn ask(words: impl Iterator<Item = OsString>, out: &mut Out) -> Result<ExitCode,
         Asked::Help(None) => out.text(&help::overview())?,
         Asked::Help(Some(command)) => out.text(&help::of_command(command))?,
         Asked::GroupHelp(word) => out.text(&help::of_group(word))?,
-        Asked::Run(typed) if typed.command.name == "run" => return run::run(Source::new(typed.config)),
+        Asked::Run(typed) if typed.command.name == "run" => run::run(Source::new(typed.config), program)?,
         Asked::Run(typed) => answer(&typed, out)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,39 +1,37 @@
 //! `run`: the agent itself.
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
-use super::out::{Exit, Failure};
+use super::out::{Exit, Failure, printable};
 use super::settings::{self, Source};
-use super::version;
-use crate::shell::run::{Start, StartFault};
+use super::version::VERSION;
+use crate::ledger::OpenError;
+use crate::shell::run::{self, Start, StartFault};
 
 /// Runs the agent until it is stopped.
-pub fn run(source: Source) -> Result<ExitCode, Failure> {
+pub fn run(source: Source, program: Vec<OsString>) -> Result<(), Failure> {
     let loaded = settings::load(&source)?;
+    let reload = move || source.load().map(|loaded| loaded.config).map_err(|fault| printable_lines(&fault.to_string()));
     let start = Start {
         config: loaded.config,
         config_file: loaded.file,
-        reload: Box::new(move || match source.load() {
-            Ok(loaded) => Ok(loaded.config),
-            Err(fault) => Err(fault.to_string()),
-        }),
-        version: version::VERSION,
-        program: program(),
+        reload: Box::new(reload),
+        version: VERSION,
+        program,
     };
-    crate::shell::run::run(start).map_err(|fault| Failure::new(exit_of(&fault), fault))?;
-    Ok(ExitCode::SUCCESS)
+    run::run(start).map_err(|fault| Failure::new(exit_of(&fault), fault))
 }
 
-/// This same program, to be started again for looking into a ledger.
-fn program() -> Vec<OsString> {
-    std::env::current_exe().map(|path| vec![path.into_os_string()]).unwrap_or_default()
+fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
 fn exit_of(fault: &StartFault) -> Exit {
     match fault {
         StartFault::State(..) => Exit::CantCreate,
-        StartFault::Ledger(_) | StartFault::System(..) => Exit::Io,
-        StartFault::Bind(..) => Exit::Unavailable,
+        StartFault::Ledger(OpenError::Io(..)) => Exit::Io,
+        StartFault::Ledger(OpenError::Damaged(_) | OpenError::Format(_)) => Exit::Data,
+        StartFault::Ledger(OpenError::InUse(_)) | StartFault::Bind(..) => Exit::Unavailable,
+        StartFault::System(..) => Exit::Other,
     }
 }
