@@ -160,7 +160,11 @@ impl Demo {
         Ok(())
     }
 
+    /// ALEX OS is away meanwhile: else it might have the event before the agent is killed, and would rightly get it again
+    /// under the same id, as the agent could not note that it was taken.
     fn survive_a_kill(&mut self) -> Result<(), Ended> {
+        self.alexos.down();
+        self.say("ALEX OS goes away again");
         let id = self.bring("last_words")?;
         self.agent.kill();
         self.say("the agent is killed with -9, just after it answered");
@@ -170,6 +174,8 @@ impl Demo {
         self.wait(&format!("{id} is still in its ledger"), |_| {
             client::get(address, "/api/events?type=last_words").is_ok_and(|reply| reply.body.contains(&id))
         })?;
+        self.alexos.up();
+        self.say("ALEX OS comes back");
         self.arrive(&id)
     }
 

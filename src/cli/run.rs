@@ -11,7 +11,9 @@ use crate::shell::run::{self, Start, StartFault};
 /// Runs the agent until it is stopped.
 pub fn run(source: Source, program: Vec<OsString>) -> Result<(), Failure> {
     let loaded = settings::load(&source)?;
-    let reload = move || source.load().map(|loaded| loaded.config).map_err(|fault| printable_lines(&fault.to_string()));
+    let reload = move || {
+        source.load().map(|loaded| loaded.config).map_err(|fault| printable_lines(&fault.to_string()))
+    };
     let start = Start {
         config: loaded.config,
         config_file: loaded.file,
