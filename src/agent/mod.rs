@@ -44,6 +44,8 @@ pub mod session;
 pub mod setup;
 pub mod status;
 mod stopping;
+#[cfg(test)]
+mod tests;
 pub mod time;
 pub mod timers;
 mod view;
