@@ -39,7 +39,7 @@ pub struct World {
     pub(super) http: RefCell<HttpCounters>,
     committer: Committer,
     calls: Calls,
-    in_flight: RefCell<BTreeMap<CallId, Call>>,
+    in_flight: RefCell<BTreeMap<CallId, (CorrelationId, Call)>>,
     sense: RefCell<Sense>,
     port: Rc<Port>,
     waiting: RefCell<BTreeMap<RequestId, Sender<IntakeAnswer>>>,
@@ -165,12 +165,12 @@ impl World {
             let agent = self.agent.borrow();
             wire::encode(&call, correlation, agent.durable().ledger, agent.setup())
         };
-        log::debug!("call id={} correlation={correlation} to={}", id.0, name_of(&call));
+        log::debug!("call id={} to={:?} correlation={correlation}", id.0, name_of(&call));
         let Some(request) = request else {
             let (outcome, date) = wire::decode(&call, Err(crate::agent::input::Fault::Transport));
             return Some(Input::CallDone { id, outcome, date });
         };
-        self.in_flight.borrow_mut().insert(id, call);
+        self.in_flight.borrow_mut().insert(id, (correlation, call));
         self.calls.start(id, request);
         None
     }
@@ -201,10 +201,8 @@ impl World {
     }
 
     fn on_call_done(&self, id: CallId, result: CallResult) {
-        let Some(call) = self.in_flight.borrow_mut().remove(&id) else { return };
-        if let Err(fault) = &result {
-            log::debug!("call_failed id={} to={} why=\"{fault}\"", id.0, name_of(&call));
-        }
+        let Some((correlation, call)) = self.in_flight.borrow_mut().remove(&id) else { return };
+        tell_call(correlation, &call, &result);
         let (outcome, date) = wire::decode(&call, result);
         self.feed(Input::CallDone { id, outcome, date });
     }
@@ -278,6 +276,18 @@ struct Forget<'a> {
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
         self.world.waiting.borrow_mut().remove(&self.request);
+    }
+}
+
+/// What came of a call, under the name that the peer logged it by.
+fn tell_call(correlation: CorrelationId, call: &Call, result: &CallResult) {
+    let to = name_of(call);
+    match result {
+        Ok(reply) if reply.status < 400 => {
+            log::debug!("call_done to={to:?} status={} correlation={correlation}", reply.status);
+        }
+        Ok(reply) => log::info!("call_refused to={to:?} status={} correlation={correlation}", reply.status),
+        Err(fault) => log::info!("call_failed to={to:?} why=\"{fault}\" correlation={correlation}"),
     }
 }
 

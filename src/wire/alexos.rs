@@ -243,7 +243,6 @@ fn verdict(result: &CallResult) -> Verdict {
         },
         401 | 403 | 407 => Verdict::Denied { status: reply.status, why: why(reply) },
         408 | 425 | 429 => retry_status(reply),
-        401 | 403 | 407 => Verdict::Denied { status: reply.status, why: why(reply) },
         400..=499 => Verdict::Refused { status: reply.status, why: why(reply) },
         _ => retry_status(reply),
     }
