@@ -127,7 +127,8 @@ fn ledger(status: Json<'_>, rows: &mut Vec<Row>) {
     let (oldest, durable) = (number(ledger, "oldest"), number(ledger, "durable"));
     let kept = (durable + 1).saturating_sub(oldest.max(1));
     let text = format!(
-        "{state}, {kept} events kept ({durable} in all), {} in {}",
+        "{state}, {} kept ({durable} in all), {} in {}",
+        counted(kept, "event"),
         size(number(ledger, "bytes")),
         word(ledger, "file")
     );
@@ -172,10 +173,10 @@ fn clock(status: Json<'_>) -> Row {
 fn memory(status: Json<'_>) -> Row {
     let process = |name| status.at(&["process", name]).and_then(Json::u64).unwrap_or(0);
     let text = format!(
-        "{} resident, {} threads, {} connections",
+        "{} resident, {}, {}",
         size(process("rss_kib") * 1024),
-        process("threads"),
-        process("connections")
+        counted(process("threads"), "thread"),
+        counted(process("connections"), "connection")
     );
     row("Memory", Paint::Plain, text)
 }
@@ -197,6 +198,10 @@ fn word(json: Json<'_>, name: &str) -> String {
 
 fn number(json: Json<'_>, name: &str) -> u64 {
     json.get(name).and_then(Json::u64).unwrap_or(0)
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Milliseconds as people say them: the two largest units.
@@ -252,7 +257,7 @@ mod tests {
                 "Deliveries|http://h/: waiting, 3 events behind, try 2",
                 "|connection refused; next try in 5 s",
                 "Clock|floor, only known not to be too early: ages are not judged (2026-11-21T00:00:00Z)",
-                "Memory|3.0 MiB resident, 4 threads, 1 connections",
+                "Memory|3.0 MiB resident, 4 threads, 1 connection",
             ]
         );
     }
