@@ -30,6 +30,9 @@ pub const IDLE_TIME_MAX_MS: u64 = 60_000;
 /// Time for a client to read the last answer of a connection, in milliseconds. Beyond: dropped.
 pub const LINGER_TIME_MAX_MS: u64 = 500;
 
+/// Largest frame and message of a WebSocket in bytes. Beyond: closed with 1009.
+pub const SOCKET_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
 /// Most writes that wait for a commit. Beyond: an intake is answered 503 with Retry-After.
 pub const JOURNAL_WRITES_MAX: usize = 256;
 /// Most bytes of events that wait for a commit. Beyond: an intake is answered 503 with Retry-After.

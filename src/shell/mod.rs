@@ -13,3 +13,4 @@ pub mod signals;
 pub mod state;
 mod tls;
 mod world;
+pub mod ws;
