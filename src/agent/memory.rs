@@ -46,7 +46,7 @@ pub enum FactKey {
     AlexosAgentId,
     /// The controller's last good answer as JSON (`ControllerAnswer`, never the token). `wire/aiwm.rs` writes and reads it.
     Controller,
-    /// Destinations that said 410: JSON array of cursor keys.
+    /// `HookSetup::key` of the webhooks that said 410, with commas between.
     HooksDisabled,
 }
 

@@ -41,7 +41,7 @@ pub(super) fn check_host(view: &View<'_>, request: &Request<'_>) -> Result<(), R
         return Ok(());
     }
     let detail = format!(
-        "Host \"{}\" is not a name of this machine: use localhost or an address, or list the name in security.host_names",
+        "Host \"{}\" is not a name of this machine: use localhost, an address, or the name that this machine has",
         shown(name)
     );
     Err(Problem::new(Kind::WrongHost, detail).into())

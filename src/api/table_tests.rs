@@ -87,7 +87,7 @@ fn hosts_and_origins() {
             (host("[::1]:9000"), 200, ""),
             (host("pi.lan"), 200, ""),
             (host("evil.example"), 421, r#"Host \"evil.example\" is not a name of this machine"#),
-            (host("localhost.evil.example"), 421, "security.host_names"),
+            (host("localhost.evil.example"), 421, "the name that this machine has"),
             (host("evil.example").afar(), 200, r#""status":"degraded""#),
             (get("/health").without("host"), 400, "Host is there 0 times, wanted once"),
             (get("/health").with("host", "localhost"), 400, "Host is there 2 times, wanted once"),

@@ -1,0 +1,40 @@
+# Short names for ordinary commands; `just` lists them. `.ci/run` is the whole check.
+
+default:
+    @just --list
+
+# The agent and stand-ins for its peers, told on the terminal
+demo:
+    cargo run --release --example demo
+
+test:
+    cargo test
+
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+
+# One world of the simulator with its trace: just sim 42
+sim seed:
+    SIM_SEED={{seed}} cargo test --release --test sim one_seed -- --nocapture
+
+# Many worlds: just worlds 10000
+worlds count="1000":
+    SIM_SEEDS={{count}} cargo test --release --test sim
+
+# The pages that tests compare with the source: API, configuration, limits
+bless:
+    BLESS=1 cargo test --lib config::
+    BLESS=1 cargo test --lib api::
+    BLESS=1 cargo test --test house
+
+deny:
+    cargo deny check licenses bans sources
+
+# What a commit costs the flash, and what hostile clients cost
+measure:
+    cargo run --release --example ledger_bytes
+    cargo run --release --example http_probes
+
+ci:
+    .ci/run
