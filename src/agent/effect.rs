@@ -149,7 +149,7 @@ pub struct BeatMetrics {
     pub connections: u32,
 }
 
-/// The documents' health report (seed 000), 14 fields.
+/// The documents' health report, 14 fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthReport {
     /// `timestamp`.

@@ -292,7 +292,7 @@ pub struct Setting {
     pub is_secret: bool,
 }
 
-/// The shapes of AIWM's answers (protocol notes, section 0).
+/// The shapes of AIWM's answers (docs/peers.md, section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Generation {
     /// `token`, text instruction, tools, nested settings.

@@ -1,4 +1,4 @@
-//! ALEX OS: registration, canon, events and health reports (protocol notes, sections 1 and 3).
+//! ALEX OS: registration, canon, events and health reports (docs/peers.md, section 1).
 //!
 //! What the documents describe and what the public release offers differ, so both paths for events are here and the
 //! agent chooses. Requests carry no authentication: neither knows any.
@@ -248,7 +248,7 @@ fn verdict(result: &CallResult) -> Verdict {
     }
 }
 
-/// What the public release answers when two requests met in its one database session (protocol notes, 1.3).
+/// What the public release answers when two requests met in its one database session (docs/peers.md, section 1.3).
 fn is_database_fault(reply: &HttpReply) -> bool {
     says(reply, "Event creation failed") || says(reply, "This transaction is closed")
 }

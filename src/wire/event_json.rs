@@ -1,4 +1,4 @@
-//! The unified event as JSON (seed 002): `{id, timestamp, type, source, severity, message, metadata}`.
+//! The unified event as JSON, as the documents have it: `{id, timestamp, type, source, severity, message, metadata}`.
 
 use super::json::{push_raw, push_text};
 use super::time::format_rfc3339;

@@ -1,4 +1,4 @@
-//! The health report as JSON: the 14 fields of seed 000, "Health Reports".
+//! The health report as JSON: the 14 fields of the documents' integration guide.
 
 use super::json::{push_name, push_number, push_raw, push_text, push_texts};
 use super::time::format_rfc3339;

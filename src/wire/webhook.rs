@@ -1,4 +1,4 @@
-//! The ten webhook paths that callers POST to: body to event draft (seed 000, "Webhook Endpoints" and "Event Payloads").
+//! The ten webhook paths that callers POST to: body to event draft (fields as in the integration guide).
 //!
 //! Fields that the documents name are checked for their type; all are optional but `event_type`, `null` counts as
 //! missing, and unknown fields are kept. Not here: signatures, ids, answers' status codes.

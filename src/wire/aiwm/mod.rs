@@ -1,4 +1,4 @@
-//! AIWM, the controller: connect, heartbeat, disconnect, as its three generations answer (protocol notes, AIWM).
+//! AIWM, the controller: connect, heartbeat, disconnect, as its three generations answer (docs/peers.md, section 2).
 //!
 //! Any 2xx is success (the documents say 200, all generations say 201). The status alone does not tell "no such agent"
 //! from "no such path", so the words of an error are read too. Never asked: new credentials, which the server would
