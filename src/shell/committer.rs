@@ -28,10 +28,17 @@ pub trait Commits: Send + 'static {
 /// What came of a commit: its ticket, and the oldest event kept.
 pub type Committed = (Ticket, Result<Seq, CommitFault>);
 
+#[derive(Debug)]
+enum Job {
+    Commit(Ticket, Vec<Write>),
+    /// Answered when everything asked before is done.
+    Pulse(Sender<()>),
+}
+
 /// The loop's end of the thread `ledger`.
 #[derive(Debug)]
 pub struct Committer {
-    jobs: Sender<(Ticket, Vec<Write>)>,
+    jobs: Sender<Job>,
     done: Receiver<Committed>,
     thread: JoinHandle<()>,
 }
@@ -54,7 +61,7 @@ impl Committer {
     /// # Errors
     /// `QUEUE_MAX` commits wait already, or the thread is gone: these writes go nowhere.
     pub fn submit(&self, ticket: Ticket, writes: Vec<Write>) -> Result<(), CommitFault> {
-        self.jobs.try_send((ticket, writes)).map_err(|_| CommitFault::Io)
+        self.jobs.try_send(Job::Commit(ticket, writes)).map_err(|_| CommitFault::Io)
     }
 
     /// The next commit that came back, in the order asked. Waits for ever if none was asked.
@@ -63,6 +70,12 @@ impl Committer {
             Ok(committed) => committed,
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Returns when the thread has done all that it was asked, or never if it hangs; whether it lives. Writes nothing.
+    pub async fn pulse(&self) -> bool {
+        let (answer, answered) = channel::bounded(1);
+        self.jobs.send(Job::Pulse(answer)).await.is_ok() && answered.recv().await.is_ok()
     }
 
     /// Lets the thread do what it was asked and end; what was not yet taken by [`Committer::next`] comes back here.
@@ -79,20 +92,50 @@ impl Committer {
     }
 }
 
-fn serve<L: Commits>(ledger: &L, asked: &Receiver<(Ticket, Vec<Write>)>, answer: &Sender<Committed>) {
-    while let Ok((ticket, writes)) = asked.recv_blocking() {
-        let (mut tickets, mut batches) = (vec![ticket], vec![writes]);
-        while let Ok((ticket, writes)) = asked.try_recv() {
-            tickets.push(ticket);
-            batches.push(writes);
-        }
-        let result = ledger.commit(&batches);
-        for ticket in tickets {
-            if answer.send_blocking((ticket, result)).is_err() {
-                return;
+/// Jobs that wait together.
+#[derive(Default)]
+struct Batch {
+    tickets: Vec<Ticket>,
+    writes: Vec<Vec<Write>>,
+    pulses: Vec<Sender<()>>,
+}
+
+impl Batch {
+    fn add(&mut self, job: Job) {
+        match job {
+            Job::Commit(ticket, writes) => {
+                self.tickets.push(ticket);
+                self.writes.push(writes);
             }
+            Job::Pulse(answer) => self.pulses.push(answer),
         }
     }
+}
+
+fn serve<L: Commits>(ledger: &L, asked: &Receiver<Job>, answer: &Sender<Committed>) {
+    while let Ok(job) = asked.recv_blocking() {
+        let mut batch = Batch::default();
+        batch.add(job);
+        while let Ok(job) = asked.try_recv() {
+            batch.add(job);
+        }
+        if !commit(ledger, &batch, answer) {
+            return;
+        }
+        for pulse in batch.pulses {
+            // Who asked may have gone away.
+            let _ = pulse.try_send(());
+        }
+    }
+}
+
+/// Whether anybody listens.
+fn commit<L: Commits>(ledger: &L, batch: &Batch, answer: &Sender<Committed>) -> bool {
+    if batch.tickets.is_empty() {
+        return true;
+    }
+    let result = ledger.commit(&batch.writes);
+    batch.tickets.iter().all(|ticket| answer.send_blocking((*ticket, result)).is_ok())
 }
 
 #[cfg(test)]
@@ -151,6 +194,20 @@ mod tests {
         say.send(Ok(Seq(1))).expect("it listens");
         say.send(Ok(Seq(2))).expect("it listens");
         assert_eq!(committer.finish(), [(Ticket(1), Ok(Seq(1)))]);
+    }
+
+    #[test]
+    fn a_pulse_comes_back_after_the_commits_before_it_and_commits_nothing() {
+        let (committer, seen, say) = slow();
+        committer.submit(Ticket(1), writes(1)).expect("room");
+        let mut pulse = Box::pin(committer.pulse());
+        let not_yet = smol::block_on(smol::future::poll_once(&mut pulse));
+        assert_eq!(not_yet, None, "the ledger hangs");
+        say.send(Ok(Seq(1))).expect("it listens");
+        assert!(smol::block_on(pulse));
+        assert_eq!(seen.try_iter().collect::<Vec<_>>(), [1]);
+        assert!(smol::block_on(committer.pulse()), "also with nothing to do");
+        assert_eq!(seen.try_recv(), Err(mpsc::TryRecvError::Empty));
     }
 
     #[test]

@@ -208,6 +208,7 @@ async fn live<'a>(
         executor.spawn(world.keep_time()),
         executor.spawn(listen_to_signals(world, signals, start)),
         executor.spawn(settle(&start.config.ledger.path)),
+        executor.spawn(feed_watchdog(world)),
     ];
     world.feed(Input::Tick);
     notify("READY=1");
@@ -225,6 +226,16 @@ async fn live<'a>(
 async fn settle(ledger: &Path) {
     async_io::Timer::after(SETTLED_AFTER).await;
     ledger::mark_settled(ledger);
+}
+
+/// Tells the service manager that loop and ledger live. A ledger that hangs keeps this waiting: then it is told nothing.
+async fn feed_watchdog(world: &World) {
+    let Some(interval) = state::watchdog_interval() else { return };
+    while world.pulse().await {
+        notify("WATCHDOG=1");
+        async_io::Timer::after(interval).await;
+    }
+    log::error!("ledger_thread_gone");
 }
 
 fn notify(state: &str) {

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::agent::setup::Secret;
 
@@ -140,6 +141,21 @@ pub fn sd_notify(state: &str) -> io::Result<bool> {
     }
 }
 
+/// How often the service manager wants to hear `WATCHDOG=1` (`man sd_watchdog_enabled`): half of the time after which
+/// it gives this process up. `None`: it does not watch, or it watches another process.
+#[must_use]
+pub fn watchdog_interval() -> Option<Duration> {
+    let text = |name| std::env::var(name).ok();
+    interval_of(text("WATCHDOG_USEC")?.as_str(), text("WATCHDOG_PID").as_deref(), std::process::id())
+}
+
+fn interval_of(usec: &str, pid: Option<&str>, own_pid: u32) -> Option<Duration> {
+    if pid.is_some_and(|pid| pid.parse() != Ok(own_pid)) {
+        return None;
+    }
+    usec.parse().ok().filter(|usec| *usec > 0).map(|usec| Duration::from_micros(usec) / 2)
+}
+
 fn notify(name: &[u8], state: &str) -> io::Result<()> {
     let address = match name.strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,
@@ -180,6 +196,22 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).expect("it exists").mode() & 0o777
+    }
+
+    #[test]
+    fn a_watchdog_is_fed_at_half_of_its_time_and_only_if_it_watches_us() {
+        let second = Some(Duration::from_secs(1));
+        for (usec, pid, interval) in [
+            ("2000000", None, second),
+            ("2000000", Some("7"), second),
+            ("2000000", Some("8"), None),
+            ("2000000", Some("x"), None),
+            ("0", None, None),
+            ("-1", None, None),
+            ("soon", None, None),
+        ] {
+            assert_eq!(interval_of(usec, pid, 7), interval, "{usec} {pid:?}");
+        }
     }
 
     #[test]

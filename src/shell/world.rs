@@ -256,6 +256,11 @@ impl World {
         self.port.open()
     }
 
+    /// Goes once around through the loop and the ledger's thread; whether that still lives.
+    pub async fn pulse(&self) -> bool {
+        self.committer.pulse().await
+    }
+
     /// Returns when the agent has said `Exit`.
     pub async fn ended(&self) {
         let _ = self.ended.1.recv().await;
