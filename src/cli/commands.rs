@@ -67,6 +67,8 @@ pub const GLOBAL: &[Opt] = &[
     Opt { long: "version", short: Some('V'), value: None, summary: "Print the version" },
 ];
 
+const DRY_RUN: Opt = flag("dry-run", "Change nothing, only say what would be done");
+
 const SECRET: Opt = option(
     "secret",
     "WHSEC",
@@ -238,6 +240,33 @@ pub const COMMANDS: &[Command] = &[
         about: "The agent does this by itself when it meets a damaged file; this is for the ones that it put aside. TO must not exist.",
         options: &[],
         examples: &[("chainbot ledger salvage ledger.corrupt-1 rescued.redb", "what can still be read")],
+    },
+    Command {
+        name: "service install",
+        operands: &[],
+        summary: "Make this program a service of the machine, and start it",
+        about: "For a program that was copied here by hand; packages bring their own service. Copies the program to /usr/local/bin, writes the default config if there is none, and the unit or script for systemd, OpenRC or SysV init, whichever runs here. Says each thing that it does.",
+        options: &[DRY_RUN],
+        examples: &[
+            ("chainbot service install --dry-run", "only say what would be done"),
+            ("sudo ./chainbot service install", "do it"),
+        ],
+    },
+    Command {
+        name: "service uninstall",
+        operands: &[],
+        summary: "Stop the service and remove what `service install` made",
+        about: "Config and ledger stay.",
+        options: &[DRY_RUN],
+        examples: &[("sudo chainbot service uninstall", "the program goes, too")],
+    },
+    Command {
+        name: "service status",
+        operands: &[],
+        summary: "Say which service runs the agent here, and whether it runs",
+        about: "Ends with 69 if it does not run.",
+        options: &[],
+        examples: &[("chainbot service status", "also for a service of a package")],
     },
     Command {
         name: "version",

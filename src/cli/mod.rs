@@ -9,6 +9,7 @@ mod help;
 mod ledger;
 pub mod out;
 mod run;
+mod service;
 pub mod settings;
 mod status;
 pub mod version;
@@ -78,6 +79,9 @@ fn answer(typed: &Typed, out: &mut Out) -> Result<(), Failure> {
             let config = config()?;
             webhook::send(typed, &settings::webhook_secrets(&config), &settings::running_agent(&config), out)
         }
+        "service install" => service::install(typed.has("dry-run"), out),
+        "service uninstall" => service::uninstall(typed.has("dry-run"), out),
+        "service status" => service::status(out),
         "ledger salvage" => ledger::salvage(&typed.operands[0], &typed.operands[1], out),
         name => {
             let path = match typed.operands.first() {
