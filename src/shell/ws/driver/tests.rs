@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "the far end of a socket is a thread of the test")]
+
 use std::future::poll_fn;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
