@@ -344,10 +344,13 @@ impl Delivery {
         }
     }
 
-    /// The config was read again: `fresh` is this reader as it would be made from it. What is underway stays so.
+    /// The config was read again: `fresh` is this reader as it would be made from it. What is underway stays so; what
+    /// waits is tried at once, and its schedule begins anew.
     pub fn on_reconfigured(&mut self, fresh: Self) {
         self.filter = fresh.filter;
         self.shown = fresh.shown;
+        self.attempts = 0;
+        self.backoff.reset();
         self.wake();
     }
 

@@ -85,9 +85,9 @@ impl Lanes {
         Some((!call.is_orphan).then_some(call.kind))
     }
 
-    /// Nobody waits any longer for the calls of this lane.
-    pub fn orphan(&mut self, lane: Lane) {
-        for call in self.calls.iter_mut().filter(|call| call.kind.lane() == lane) {
+    /// Nobody waits any longer for these calls.
+    pub fn orphan(&mut self, is_moot: impl Fn(Kind) -> bool) {
+        for call in self.calls.iter_mut().filter(|call| is_moot(call.kind)) {
             call.is_orphan = true;
         }
     }
@@ -129,7 +129,7 @@ mod tests {
     fn an_orphan_keeps_its_place_until_it_ends() {
         let mut lanes = Lanes::default();
         let call = lanes.start(Kind::Register);
-        lanes.orphan(Lane::Alexos);
+        lanes.orphan(|kind| kind.lane() == Lane::Alexos);
         assert!(!lanes.is_free(Lane::Alexos, 0));
         assert_eq!(lanes.finish(call), Some(None));
     }

@@ -12,7 +12,7 @@ use super::lanes::{Kind, Lane};
 use super::memory::{FactKey, Write};
 use super::registration::{Change as RegistrationChange, Wish};
 use super::session::Change as SessionChange;
-use super::setup::Setup;
+use super::setup::{AlexosSetup, Setup};
 use super::time::Mono;
 use super::timers::Timer;
 use super::{Agent, SAMPLE_INTERVAL_MS, new_alexos};
@@ -390,25 +390,32 @@ impl Agent {
     fn on_reconfigured(&mut self, setup: Setup) {
         let old = std::mem::replace(&mut self.setup, setup);
         if old.alexos != self.setup.alexos || old.identity != self.setup.identity {
-            let agent_id =
-                self.alexos.as_ref().and_then(|alexos| alexos.registration.facts().3.map(str::to_owned));
-            self.alexos = self.setup.alexos.as_ref().map(|setup| new_alexos(setup, agent_id));
-            self.lanes.orphan(Lane::Alexos);
-            let alexos =
-                self.deliveries.iter_mut().find(|delivery| delivery.destination == Destination::Alexos);
-            if let Some(delivery) = alexos.filter(|delivery| delivery.is_busy() && !delivery.is_fetching()) {
-                delivery.release();
-            }
+            self.renew_alexos(old.alexos.as_ref());
         }
         if old.aiwm != self.setup.aiwm {
             self.session = self.setup.aiwm.as_ref().map(|setup| self.new_session(setup, None, None));
-            self.lanes.orphan(Lane::Aiwm);
+            self.lanes.orphan(|kind| kind.lane() == Lane::Aiwm);
         }
         let interval =
             self.setup.alexos.as_ref().map_or(SAMPLE_INTERVAL_MS, |alexos| alexos.health_interval_ms);
         self.health.set_interval(interval);
         self.refurnish_deliveries();
         log::info!("config_reloaded");
+    }
+
+    /// Begins anew with ALEX OS. An event underway counts if it is the same ALEX OS, else it is sent again.
+    fn renew_alexos(&mut self, old: Option<&AlexosSetup>) {
+        let agent_id =
+            self.alexos.as_ref().and_then(|alexos| alexos.registration.facts().3.map(str::to_owned));
+        let setup = self.setup.alexos.as_ref();
+        let is_same = old.map(|old| &old.registry_url) == setup.map(|setup| &setup.registry_url);
+        self.alexos = setup.map(|setup| new_alexos(setup, agent_id));
+        let is_event = |kind| matches!(kind, Kind::AlexosEvent(_));
+        self.lanes.orphan(|kind| kind.lane() == Lane::Alexos && !(is_same && is_event(kind)));
+        let reader = self.deliveries.iter_mut().find(|delivery| delivery.destination == Destination::Alexos);
+        if let Some(reader) = reader.filter(|reader| !is_same && reader.is_busy() && !reader.is_fetching()) {
+            reader.release();
+        }
     }
 
     /// Readers that stay configured go on where they are, with what they have underway; those that said 410 get
