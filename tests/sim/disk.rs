@@ -283,7 +283,7 @@ impl StorageBackend for SimDisk {
         let mut state = self.lock();
         if let Err(error) = state.begin(Op::Sync) {
             if state.failed_sync_forgets && !state.off {
-                state.pending.clear();
+                state.pending.retain(|change| matches!(change, Pending::SetLen(_)));
             }
             return Err(error);
         }
