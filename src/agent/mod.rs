@@ -279,6 +279,12 @@ impl Agent {
         self.journal.event_id(self.journal.durable())
     }
 
+    /// The oldest event that the ledger keeps.
+    #[must_use]
+    pub fn oldest(&self) -> Seq {
+        self.oldest
+    }
+
     /// The public name of a place in the ledger.
     #[must_use]
     pub fn event_id(&self, seq: Seq) -> ids::EventId {

@@ -76,7 +76,16 @@ fn is_own_name(name: &str, own: &[String]) -> bool {
 
 /// Checks that a request which changes something does not come from another site's page.
 pub(super) fn check_origin(request: &Request<'_>) -> Result<(), Response> {
-    if matches!(request.method, "GET" | "HEAD" | "OPTIONS") || request.header_count("origin") == 0 {
+    if matches!(request.method, "GET" | "HEAD" | "OPTIONS") {
+        return Ok(());
+    }
+    check_same_site(request)
+}
+
+/// Checks that a request does not come from another site's page. A page may open sockets to anywhere, and the
+/// browser asks nobody: so the upgrade is checked as what changes something is.
+pub(super) fn check_same_site(request: &Request<'_>) -> Result<(), Response> {
+    if request.header_count("origin") == 0 {
         return Ok(());
     }
     let origin = request.header("origin").unwrap_or("");
@@ -104,8 +113,13 @@ fn bearer<'a>(request: &Request<'a>) -> Option<&'a str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+/// Whether there is any credential to show.
+pub(super) fn has_secrets(security: &Security) -> bool {
+    security.token.is_some() || security.api_key.is_some()
+}
+
 /// Compares with every secret there is, whatever comes out of the first.
-fn is_secret(security: &Security, given: &str) -> bool {
+pub(super) fn is_secret(security: &Security, given: &str) -> bool {
     let is_token = security.token.as_ref().is_some_and(|secret| is_equal(&secret.0, given));
     let is_key = security.api_key.as_ref().is_some_and(|secret| is_equal(&secret.0, given));
     is_token | is_key

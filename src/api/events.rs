@@ -30,6 +30,23 @@ pub struct EventsQuery {
     pub since: String,
 }
 
+/// What a reader that stays wants: a socket of `/ws/events`, or `/api/events/stream`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follow {
+    /// Exclusive; everything behind it is sent, and then what comes.
+    pub after: Seq,
+    /// Which events.
+    pub filter: EventFilter,
+}
+
+impl Follow {
+    /// All events that come after `durable`.
+    #[must_use]
+    pub fn live(durable: Seq) -> Self {
+        Self { after: durable, filter: EventFilter::default() }
+    }
+}
+
 /// What the answer begins with.
 pub const HEAD: &str = "{\"events\":[";
 
@@ -55,6 +72,41 @@ pub fn tail(query: &EventsQuery, last: Option<EventId>) -> String {
 /// # Errors
 /// 422 that names every parameter that is not right.
 pub fn parse(query: &str, ledger: LedgerId) -> Result<EventsQuery, Response> {
+    let reader = read(query)?;
+    let (after, since) = match reader.since {
+        Some(id) if id.ledger == ledger => (id.seq, id.to_string()),
+        Some(id) => (Seq(0), id.to_string()),
+        None => (Seq(0), "0".to_owned()),
+    };
+    Ok(EventsQuery { after, filter: reader.filter, limit: reader.limit.unwrap_or(LIMIT_DEFAULT), since })
+}
+
+/// Reads the query of a reader that stays: without `since` it begins behind `durable`, the newest event. A `since` of
+/// another ledger begins at the oldest kept, one that is still to come at the newest.
+///
+/// # Errors
+/// 422 that names every parameter that is not right.
+pub fn parse_follow(query: &str, ledger: LedgerId, durable: Seq) -> Result<Follow, Response> {
+    let mut reader = read(query)?;
+    if reader.limit.is_some() {
+        reader.fault("limit", "limit is not a parameter here: the events do not end".to_owned());
+        return Err(Problem::of_faults(Kind::InvalidParameters, reader.faults).into());
+    }
+    let after = match reader.since {
+        Some(id) if id.ledger == ledger => id.seq.min(durable),
+        None if !reader.has_since => durable,
+        _ => Seq(0),
+    };
+    Ok(Follow { after, filter: reader.filter })
+}
+
+/// The first value of a parameter in a query; `None` also if it is not percent-encoded UTF-8.
+pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.find(|(key, _)| *key == name).and_then(|(_, value)| decoded(value))
+}
+
+fn read(query: &str) -> Result<Reader, Response> {
     let mut reader = Reader::default();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -63,15 +115,10 @@ pub fn parse(query: &str, ledger: LedgerId) -> Result<EventsQuery, Response> {
             _ => reader.fault(name, format!("{} is not percent-encoded UTF-8", shown(pair))),
         }
     }
-    if !reader.faults.is_empty() {
-        return Err(Problem::of_faults(Kind::InvalidParameters, reader.faults).into());
+    if reader.faults.is_empty() {
+        return Ok(reader);
     }
-    let (after, since) = match reader.since {
-        Some(id) if id.ledger == ledger => (id.seq, id.to_string()),
-        Some(id) => (Seq(0), id.to_string()),
-        None => (Seq(0), "0".to_owned()),
-    };
-    Ok(EventsQuery { after, filter: reader.filter, limit: reader.limit.unwrap_or(LIMIT_DEFAULT), since })
+    Err(Problem::of_faults(Kind::InvalidParameters, reader.faults).into())
 }
 
 #[derive(Default)]
@@ -207,6 +254,19 @@ mod tests {
         assert_eq!(tail(&query, Some(last)), r#"],"next":"000000000043-deadbeef"}"#);
         let foreign = parse("since=000000000042-00000001", LEDGER).unwrap();
         assert_eq!(foreign.after, Seq(0));
+    }
+
+    #[test]
+    fn a_reader_that_stays_begins_live_unless_it_says_where() {
+        let after = |query| parse_follow(query, LEDGER, Seq(0x50)).unwrap().after;
+        assert_eq!(after("type=x"), Seq(0x50));
+        assert_eq!(after("since=0"), Seq(0));
+        assert_eq!(after("since=000000000042-deadbeef"), Seq(0x42));
+        assert_eq!(after("since=000000000099-deadbeef"), Seq(0x50), "still to come");
+        assert_eq!(after("since=000000000042-00000001"), Seq(0), "of another ledger");
+        for bad in ["limit=5", "since=x", "token=y", "severity=loud"] {
+            assert_eq!(parse_follow(bad, LEDGER, Seq(0)).unwrap_err().status, 422, "{bad}");
+        }
     }
 
     #[test]

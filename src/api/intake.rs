@@ -50,7 +50,7 @@ fn check_signature(view: &View<'_>, request: &Request<'_>) -> Result<(), Respons
         .map_err(|fault| Problem::new(Kind::BadSignature, fault.to_string()).into())
 }
 
-fn check_media(request: &Request<'_>) -> Result<(), Response> {
+pub(super) fn check_media(request: &Request<'_>) -> Result<(), Response> {
     if request.body.len() > BODY_BYTES_MAX {
         let detail = format!("body is {} bytes, at most {BODY_BYTES_MAX} are taken", request.body.len());
         return Err(Problem::new(Kind::TooLarge, detail).into());

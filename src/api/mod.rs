@@ -14,6 +14,7 @@ pub mod pages;
 pub mod problem;
 pub mod router;
 pub mod routes;
+pub mod sockets;
 
 mod chainbot;
 mod json;
@@ -31,17 +32,19 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 pub use access::Security;
-pub use events::EventsQuery;
+pub use events::{EventsQuery, Follow};
 pub use intake::intake_answer;
 pub use problem::Problem;
+pub use sockets::{Conversation, Plan, Reaction, Scene};
 
 use crate::agent::event::EventDraft;
-use crate::agent::ids::DedupeKey;
+use crate::agent::ids::{DedupeKey, EventId, Seq};
 use crate::agent::{Setup, Status};
+use crate::wire::windows::Window;
 
 use problem::Kind;
 use router::Found;
-use routes::{Endpoint, ROUTES, Route, Shape};
+use routes::{Endpoint, ROUTES, Route, Shape, SocketKind};
 
 /// A request whose head was framed and whose body was read whole (at most `limits::BODY_BYTES_MAX`) by the shell.
 #[derive(Clone, Copy)]
@@ -104,6 +107,12 @@ pub struct ProcessFacts<'a> {
     pub connections: u32,
     /// Open WebSockets.
     pub sockets: u32,
+    /// Open WebSockets of each window, in the order of `Window::ALL`.
+    pub windows: [u32; 6],
+    /// Different users at windows.
+    pub users: u32,
+    /// Different sessions at windows.
+    pub sessions: u32,
     /// Bytes of the ledger's file.
     pub ledger_bytes: u64,
     /// Answers since the start.
@@ -180,6 +189,17 @@ pub enum Decision {
     },
     /// Stream the events that this asks for, with the pieces of `events.rs`.
     Events(EventsQuery),
+    /// Stream events without an end, as server-sent events.
+    Follow(Follow),
+    /// Make this connection a WebSocket, if there is a place for one.
+    Socket(Plan),
+    /// Send everybody at a window this, and answer with `sockets::broadcast_answer`.
+    Broadcast {
+        /// Where.
+        window: Window,
+        /// What.
+        text: String,
+    },
 }
 
 /// Decides what becomes of a request.
@@ -201,11 +221,34 @@ fn decide(view: &View<'_>, request: &Request<'_>) -> Result<Decision, Response> 
     if let Endpoint::Webhook(kind) = route.endpoint {
         return intake::take(view, request, route, role, kind);
     }
+    if let Endpoint::Socket(kind) = route.endpoint
+        && (kind != SocketKind::Health || request.header_count("upgrade") > 0)
+    {
+        return sockets::accept(view, request, route, kind);
+    }
     access::check_role(view.security, route, role)?;
+    match route.endpoint {
+        Endpoint::Broadcast => return sockets::broadcast(view, request),
+        Endpoint::EventStream => return follow(view, request),
+        _ => {}
+    }
     if route.endpoint == Endpoint::Events {
         return Ok(Decision::Events(events::parse(request.query, view.status.ledger.id)?));
     }
     Ok(Decision::Answer(answer(view, route, role)))
+}
+
+/// What an `EventSource` that lost its connection has seen goes before what its address says.
+fn follow(view: &View<'_>, request: &Request<'_>) -> Result<Decision, Response> {
+    let ledger = &view.status.ledger;
+    let mut follow = events::parse_follow(request.query, ledger.id, ledger.durable)?;
+    if let Some(id) = request.header("last-event-id").filter(|id| !id.is_empty()) {
+        follow.after = match EventId::parse(id) {
+            Some(id) if id.ledger == ledger.id => id.seq.min(ledger.durable),
+            _ => Seq(0),
+        };
+    }
+    Ok(Decision::Follow(follow))
 }
 
 fn answer(view: &View<'_>, route: &Route, role: routes::Role) -> Response {
@@ -229,7 +272,10 @@ fn answer(view: &View<'_>, route: &Route, role: routes::Role) -> Response {
         Endpoint::SocketStatus => (200, views::socket_status(view)),
         Endpoint::WebhookService => (200, chainbot::webhook_service(view)),
         Endpoint::WebhookHealth => (200, chainbot::webhook_health(view)),
-        Endpoint::Webhook(_) | Endpoint::Events => (500, String::new()),
+        Endpoint::Socket(_) => (200, views::socket_health(view)),
+        Endpoint::Webhook(_) | Endpoint::Events | Endpoint::EventStream | Endpoint::Broadcast => {
+            (500, String::new())
+        }
     };
     let shape = route.answers.first().map_or(Shape::Problem, |(_, shape)| *shape);
     let response = Response::shaped(status, shape, body).with("cache-control", "no-store");

@@ -69,7 +69,9 @@ fn operation(json: &mut Json, route: &Route) {
     }
     match route.takes {
         Takes::Nothing => {}
-        Takes::EventsQuery => events_parameters(json),
+        Takes::EventsQuery => events_parameters(json, true),
+        Takes::FollowQuery | Takes::SocketQuery => events_parameters(json, false),
+        Takes::Broadcast => broadcast_input(json),
         Takes::Webhook(shape) => webhook_input(json, shape),
     }
     responses(json, route);
@@ -96,7 +98,15 @@ fn parameter(json: &mut Json, place: &str, name: &str, help: &str, schema: &str)
     json.close('}');
 }
 
-fn events_parameters(json: &mut Json) {
+fn broadcast_input(json: &mut Json) {
+    json.key("parameters").open('[');
+    parameter(json, "query", "message_type", "One of the documents' 26 types", r#"{"type":"string"}"#);
+    json.close(']');
+    json.key("requestBody")
+        .raw(r#"{"required":true,"content":{"application/json":{"schema":{"type":"object"},"example":{}}}}"#);
+}
+
+fn events_parameters(json: &mut Json, ends: bool) {
     let limit =
         format!(r#"{{"type":"integer","minimum":1,"maximum":{LIMIT_MAX},"default":{LIMIT_DEFAULT}}}"#);
     let texts = r#"{"type":"array","items":{"type":"string"}}"#;
@@ -104,8 +114,13 @@ fn events_parameters(json: &mut Json) {
     let sources = r#"{"type":"array","items":{"enum":["chainbot","watchtower","alex_os"]}}"#;
     json.key("parameters").open('[');
     let since = "Id of the last event already seen, or 0 for the oldest kept";
-    parameter(json, "query", "since", since, r#"{"type":"string","default":"0"}"#);
-    parameter(json, "query", "limit", "Most events in the answer", &limit);
+    if ends {
+        parameter(json, "query", "since", since, r#"{"type":"string","default":"0"}"#);
+        parameter(json, "query", "limit", "Most events in the answer", &limit);
+    } else {
+        let since = format!("{since}; without it, only what comes");
+        parameter(json, "query", "since", &since, r#"{"type":"string"}"#);
+    }
     parameter(json, "query", "type", "Types wanted, repeated or with commas; may end in *", texts);
     parameter(json, "query", "severity", "Severities wanted, repeated or with commas", severities);
     parameter(json, "query", "source", "Sources wanted, repeated or with commas", sources);
@@ -177,11 +192,13 @@ fn responses(json: &mut Json, route: &Route) {
 fn response(json: &mut Json, description: &str, shape: Shape) {
     json.open('{');
     json.key("description").text(description);
-    json.key("content").open('{');
-    json.key(shape.content_type()).open('{');
-    schema_ref(json, shape);
-    json.close('}');
-    json.close('}');
+    if !shape.content_type().is_empty() {
+        json.key("content").open('{');
+        json.key(shape.content_type()).open('{');
+        schema_ref(json, shape);
+        json.close('}');
+        json.close('}');
+    }
     json.close('}');
 }
 
@@ -214,12 +231,16 @@ fn problems(json: &mut Json, table: &[Route]) {
 /// A description for each status of the table.
 pub(super) fn reason(status: u16) -> &'static str {
     match status {
+        101 => "The connection is a WebSocket from here on",
         200 => "Done",
         400 => "A header or the body cannot be read",
         401 => "Credential or signature missing or wrong",
+        403 => "Not allowed, or from another site",
+        404 => "No such window",
         413 => "Body too large",
         415 => "Body type not supported",
         422 => "Fields or parameters not valid",
+        426 => "The path is a WebSocket",
         503 => "Cannot be served at the moment; see Retry-After",
         507 => "Disk full; see Retry-After",
         _ => "Other",

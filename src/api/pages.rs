@@ -22,6 +22,14 @@ const INTRO: &[&str] = &[
 fn curl(route: &Route) -> String {
     let url = format!("http://localhost:9000{}", route.path);
     match route.takes {
+        Takes::SocketQuery => format!("websocat '{}?since=0'", url.replacen("http", "ws", 1)),
+        Takes::Nothing if route.answers.first().is_some_and(|(status, _)| *status == 101) => {
+            format!("websocat {}", url.replacen("http", "ws", 1))
+        }
+        Takes::FollowQuery => format!("curl -N '{url}?since=0'"),
+        Takes::Broadcast => {
+            format!("curl '{url}?message_type=alert' -H 'content-type: application/json' -d '{{}}'")
+        }
         Takes::Nothing => format!("curl {url}"),
         Takes::EventsQuery => format!("curl '{url}?limit=10&type=workflow_*'"),
         Takes::Webhook(shape) => {
@@ -39,10 +47,18 @@ fn events_query() -> String {
     )
 }
 
+const FOLLOW_QUERY: &str = "Query: `since` (id of the last event seen, or 0 for the oldest kept; without it only what comes), `type`, \
+     `severity`, `source` as for `GET /api/events`.";
+
 fn input(route: &Route) -> Option<String> {
     match route.takes {
         Takes::Nothing => None,
         Takes::EventsQuery => Some(events_query()),
+        Takes::FollowQuery => Some(format!("{FOLLOW_QUERY} A `Last-Event-ID` goes before `since`.")),
+        Takes::SocketQuery => Some(FOLLOW_QUERY.to_owned()),
+        Takes::Broadcast => Some(
+            "Query: `message_type`, one of the 26 types. Body: JSON object, the message's `data`.".to_owned(),
+        ),
         Takes::Webhook(shape) => Some(format!("Body: JSON object `{}`.", name(shape))),
     }
 }
@@ -51,6 +67,8 @@ fn name(shape: Shape) -> &'static str {
     match shape {
         Shape::Metrics => "Prometheus text 0.0.4",
         Shape::Page => "HTML",
+        Shape::Socket => "WebSocket",
+        Shape::EventStream => "server-sent events",
         shape => schemas::schema(shape).map_or("text", |(name, _)| name),
     }
 }

@@ -29,6 +29,8 @@ pub enum Kind {
     UnsupportedMediaType,
     /// `Host` names another machine.
     WrongHost,
+    /// The path is a WebSocket, the request is not.
+    UpgradeRequired,
     /// The body is JSON, its fields are not right.
     InvalidFields,
     /// A query parameter is not right.
@@ -45,7 +47,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, by status.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BadHeader,
         Self::NotJson,
         Self::Unauthorized,
@@ -59,6 +61,7 @@ impl Kind {
         Self::WrongHost,
         Self::InvalidFields,
         Self::InvalidParameters,
+        Self::UpgradeRequired,
         Self::Busy,
         Self::LedgerFault,
         Self::Stopping,
@@ -82,6 +85,7 @@ impl Kind {
             Self::WrongHost => (421, "wrong-host", "Host is not this machine"),
             Self::InvalidFields => (422, "invalid-fields", "Fields not valid"),
             Self::InvalidParameters => (422, "invalid-parameters", "Query parameters not valid"),
+            Self::UpgradeRequired => (426, "upgrade-required", "WebSocket wanted"),
             Self::Busy => (503, "busy", "Too much waits already"),
             Self::LedgerFault => (503, "ledger-fault", "Ledger cannot be written"),
             Self::Stopping => (503, "stopping", "Agent is stopping"),

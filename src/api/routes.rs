@@ -2,6 +2,7 @@
 //! nothing else knows a path.
 
 pub use super::schemas::Shape;
+pub use super::sockets::SocketKind;
 use crate::wire::webhook::WebhookKind;
 
 /// What a caller may do. Each role may do what the ones before it may.
@@ -57,6 +58,12 @@ pub enum Takes {
     Nothing,
     /// The query of `GET /api/events`.
     EventsQuery,
+    /// The query of a reader that stays, and `Last-Event-ID`.
+    FollowQuery,
+    /// The same without the header: of `/ws/events`.
+    SocketQuery,
+    /// `message_type`, and a JSON object.
+    Broadcast,
     /// A JSON object of this schema; `webhook-id` or `Idempotency-Key`; a signature where secrets are configured.
     Webhook(Shape),
 }
@@ -80,6 +87,12 @@ pub enum Endpoint {
     Docs,
     /// Streamed by the shell.
     Events,
+    /// Streamed by the shell, without an end.
+    EventStream,
+    /// `sockets::accept`.
+    Socket(SocketKind),
+    /// `sockets::broadcast`.
+    Broadcast,
     /// `chainbot::polled_health`.
     PolledHealth,
     /// `chainbot::agent_list`.
@@ -166,6 +179,29 @@ const fn webhook(path: &'static str, kind: WebhookKind, body: Shape, summary: &'
     }
 }
 
+const fn socket(path: &'static str, kind: SocketKind, summary: &'static str) -> Route {
+    Route { is_doubled: true, ..get(path, SOCKET_ANSWERS, Endpoint::Socket(kind), summary) }
+}
+
+const SOCKET_ANSWERS: &[(u16, Shape)] = &[
+    (101, Shape::Socket),
+    (400, Shape::Problem),
+    (401, Shape::Problem),
+    (403, Shape::Problem),
+    (426, Shape::Problem),
+    (503, Shape::Problem),
+];
+
+const SOCKET_QUERY_ANSWERS: &[(u16, Shape)] = &[
+    (101, Shape::Socket),
+    (400, Shape::Problem),
+    (401, Shape::Problem),
+    (403, Shape::Problem),
+    (422, Shape::Problem),
+    (426, Shape::Problem),
+    (503, Shape::Problem),
+];
+
 const fn open(route: Route) -> Route {
     Route { role: Role::Open, ..route }
 }
@@ -206,6 +242,68 @@ pub const ROUTES: &[Route] = &[
             Endpoint::Events,
             "Events from the ledger, oldest first; to go on, ask again with `since` set to the `next` of the answer",
         )
+    },
+    Route {
+        takes: Takes::FollowQuery,
+        ..get(
+            "/api/events/stream",
+            &[(200, Shape::EventStream), (422, Shape::Problem)],
+            Endpoint::EventStream,
+            "Events as they become durable, as server-sent events; `id` is the id to go on from",
+        )
+    },
+    Route {
+        takes: Takes::SocketQuery,
+        answers: SOCKET_QUERY_ANSWERS,
+        ..socket("/ws/events", SocketKind::Events, "Events as they become durable, one per text message")
+    },
+    socket("/ws", SocketKind::AutoBot, "AutoBot's messages, or ALEX OS's dialect for those who speak it"),
+    socket("/ws-test", SocketKind::Test, "Says each text again"),
+    open(Route {
+        answers: &[
+            (200, Shape::SocketHealth),
+            (101, Shape::Socket),
+            (400, Shape::Problem),
+            (403, Shape::Problem),
+            (426, Shape::Problem),
+            (503, Shape::Problem),
+        ],
+        ..socket(
+            "/ws/health",
+            SocketKind::Health,
+            "How the sockets are; as a socket it answers `health_check`",
+        )
+    }),
+    Route {
+        is_doubled: false,
+        answers: &[
+            (101, Shape::Socket),
+            (400, Shape::Problem),
+            (401, Shape::Problem),
+            (403, Shape::Problem),
+            (404, Shape::Problem),
+            (422, Shape::Problem),
+            (426, Shape::Problem),
+            (503, Shape::Problem),
+        ],
+        ..socket("/api/ws/{window}/{user_id}", SocketKind::Window, "A window of ChainBot's desktop")
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/ws/broadcast/{window}",
+        is_doubled: false,
+        role: Role::Operator,
+        takes: Takes::Broadcast,
+        answers: &[
+            (200, Shape::Message),
+            (400, Shape::Problem),
+            (404, Shape::Problem),
+            (413, Shape::Problem),
+            (415, Shape::Problem),
+            (422, Shape::Problem),
+        ],
+        summary: "Sends everybody at a window a message",
+        endpoint: Endpoint::Broadcast,
     },
     get(
         "/api/health",

@@ -148,6 +148,9 @@ fn every_route_answers_what_it_declares() {
                         &message,
                     )
                 }
+                Decision::Follow(_) => Response::text(200, "text/event-stream", String::new()),
+                Decision::Broadcast { window, .. } => sockets::broadcast_answer(window, 2),
+                Decision::Socket(plan) => panic!("{plan:?}"),
                 Decision::Events(query) => {
                     let body = format!("{}{}", events::HEAD, events::tail(&query, None));
                     Response::text(200, "application/json", body)

@@ -40,6 +40,14 @@ pub enum Shape {
     SocketStats,
     /// Sockets by window.
     SocketStatus,
+    /// The frames of a WebSocket.
+    Socket,
+    /// How the sockets are.
+    SocketHealth,
+    /// One line for people.
+    Message,
+    /// Server-sent events.
+    EventStream,
     /// What the webhook paths are.
     WebhookService,
     /// How the registration with ALEX OS stands.
@@ -65,6 +73,8 @@ impl Shape {
         match self {
             Self::Problem => "application/problem+json",
             Self::Metrics => "text/plain; version=0.0.4; charset=utf-8",
+            Self::Socket => "",
+            Self::EventStream => "text/event-stream",
             Self::Page => "text/html; charset=utf-8",
             _ => "application/json",
         }
@@ -89,6 +99,8 @@ pub(super) const SHAPES: &[Shape] = &[
     Shape::AllAgents,
     Shape::SocketStats,
     Shape::SocketStatus,
+    Shape::SocketHealth,
+    Shape::Message,
     Shape::WebhookService,
     Shape::WebhookHealth,
     Shape::Taken,
@@ -102,7 +114,7 @@ pub(super) const SHAPES: &[Shape] = &[
 /// Name and schema; `None` for what is not JSON.
 pub(super) fn schema(shape: Shape) -> Option<(&'static str, &'static str)> {
     Some(match shape {
-        Shape::Metrics | Shape::Page => return None,
+        Shape::Metrics | Shape::Page | Shape::Socket | Shape::EventStream => return None,
         Shape::Problem => ("Problem", PROBLEM),
         Shape::Service => ("Service", SERVICE),
         Shape::Health => ("Health", HEALTH),
@@ -121,6 +133,8 @@ pub(super) fn schema(shape: Shape) -> Option<(&'static str, &'static str)> {
         Shape::AllAgents => ("AllAgents", ALL_AGENTS),
         Shape::SocketStats => ("SocketStats", SOCKET_STATS),
         Shape::SocketStatus => ("SocketStatus", SOCKET_STATUS),
+        Shape::SocketHealth => ("SocketHealth", SOCKET_HEALTH),
+        Shape::Message => ("Message", MESSAGE),
         Shape::WebhookService => ("WebhookService", WEBHOOK_SERVICE),
         Shape::WebhookHealth => ("WebhookHealth", WEBHOOK_HEALTH),
         Shape::Taken => ("Taken", TAKEN),
@@ -169,6 +183,11 @@ const ALL_AGENTS: &str = r##"{"type":"object","required":["agents","count","alex
 const SOCKET_STATS: &str = r#"{"type":"object","required":["total_connections","window_connections","active_users","active_sessions"],"properties":{"total_connections":{"type":"integer"},"window_connections":{"type":"object"},"active_users":{"type":"integer"},"active_sessions":{"type":"integer"}}}"#;
 
 const SOCKET_STATUS: &str = r##"{"type":"object","required":["status","connections","windows"],"properties":{"status":{"type":"string"},"connections":{"$ref":"#/components/schemas/SocketStats"},"windows":{"type":"object"}}}"##;
+
+const SOCKET_HEALTH: &str = r#"{"type":"object","required":["status","service","endpoint","timestamp"],"properties":{"status":{"enum":["healthy","degraded","unhealthy"]},"service":{"type":"string"},"endpoint":{"type":"string"},"timestamp":{"type":"string","format":"date-time"}}}"#;
+
+const MESSAGE: &str =
+    r#"{"type":"object","required":["message"],"properties":{"message":{"type":"string"}}}"#;
 
 const WEBHOOK_SERVICE: &str = r#"{"type":"object","required":["service","version","description","endpoints","signatures","timestamp"],"properties":{"service":{"type":"string"},"version":{"type":"string"},"description":{"type":"string"},"endpoints":{"type":"object"},"signatures":{"type":"boolean"},"timestamp":{"type":"string","format":"date-time"}}}"#;
 

@@ -87,7 +87,10 @@ impl World {
             threads: 4,
             fds: 12,
             connections: 1,
-            sockets: 0,
+            sockets: 3,
+            windows: [1, 0, 1, 0, 0, 0],
+            users: 2,
+            sessions: 1,
             ledger_bytes: 4_096,
             http: &self.http,
         };

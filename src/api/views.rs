@@ -6,10 +6,7 @@ use super::routes::Role;
 use crate::agent::effect::{EventsPath, Health};
 use crate::agent::input::{CommitFault, Sample};
 use crate::agent::status::{AiwmStatus, AlexosStatus, DestinationStatus, LedgerStatus};
-
-/// The windows of the documents, as messages name them.
-const WINDOWS: [&str; 6] =
-    ["agent_map", "code_agent", "chat", "watchtower", "workflow_builder", "data_importer"];
+use crate::wire::windows::Window;
 
 /// `GET /`.
 pub(super) fn service(view: &View<'_>) -> String {
@@ -270,13 +267,23 @@ fn sockets(view: &View<'_>, json: &mut Json) {
     json.open('{');
     json.key("total_connections").number(view.process.sockets.into());
     json.key("window_connections").open('{');
-    for window in WINDOWS {
-        json.key(window).number(0);
+    for (window, count) in Window::ALL.iter().zip(view.process.windows) {
+        json.key(window.as_str()).number(count.into());
     }
     json.close('}');
-    json.key("active_users").number(0);
-    json.key("active_sessions").number(0);
+    json.key("active_users").number(view.process.users.into());
+    json.key("active_sessions").number(view.process.sessions.into());
     json.close('}');
+}
+
+/// `GET /ws/health`.
+pub(super) fn socket_health(view: &View<'_>) -> String {
+    let mut json = Json::object();
+    json.key("status").text(view.status.health.as_str());
+    json.key("service").text("websocket");
+    json.key("endpoint").text("/ws");
+    json.key("timestamp").time(view.status.at);
+    json.end_object()
 }
 
 /// `GET /api/websockets/stats`.
@@ -293,10 +300,10 @@ pub(super) fn socket_status(view: &View<'_>) -> String {
     json.key("connections");
     sockets(view, &mut json);
     json.key("windows").open('{');
-    for window in WINDOWS {
-        json.key(window).open('{');
-        json.key("connections").number(0);
-        json.key("capabilities").raw("[]");
+    for (window, count) in Window::ALL.iter().zip(view.process.windows) {
+        json.key(window.as_str()).open('{');
+        json.key("connections").number(count.into());
+        json.key("capabilities").texts(window.capabilities());
         json.close('}');
     }
     json.close('}');

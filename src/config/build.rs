@@ -9,7 +9,7 @@ use super::hooks;
 use super::sources::{Sources, Value, shown_text};
 use super::table::KEYS;
 use super::url;
-use super::{Config, Inputs, Ledger, Security, Server};
+use super::{Config, Inputs, Ledger, Security, Server, Websocket};
 use crate::agent::setup::{AiwmSetup, AlexosSetup, HookSetup, Identity, Secret, Setup};
 use crate::agent::time::SECOND_MS;
 
@@ -237,6 +237,10 @@ fn build(values: Values, hooks: Vec<HookSetup>, notes: Vec<String>, inputs: &Inp
             api_key: values.secret("security.api_key"),
             webhook_secrets,
             secret_key: values.secret("security.secret_key"),
+        },
+        websocket: Websocket {
+            max_connections: usize::try_from(values.number("websocket.max_connections"))
+                .unwrap_or(usize::MAX),
         },
         log_level: values.text("log.level").parse().unwrap_or(log::LevelFilter::Info),
         setup: Setup {

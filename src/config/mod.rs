@@ -74,6 +74,8 @@ pub struct Config {
     pub ledger: Ledger,
     /// The `[security]` section.
     pub security: Security,
+    /// The `[websocket]` section.
+    pub websocket: Websocket,
     /// `log.level`.
     pub log_level: log::LevelFilter,
     /// Every value and where it came from, in the order of the table, then the `[[webhooks]]`.
@@ -100,6 +102,13 @@ pub struct Ledger {
     pub size_max_mib: u64,
     /// Number of events kept.
     pub events_max: u64,
+}
+
+/// The `[websocket]` section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Websocket {
+    /// Sockets open at once at the open port.
+    pub max_connections: usize,
 }
 
 /// The `[security]` section.

@@ -132,6 +132,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("aiwm", "AIWM, the controller: identity, heartbeat, instruction"),
     ("ledger", "The file that keeps events, cursors and ids across restarts"),
     ("security", "Who may call, and what is trusted"),
+    ("websocket", "WebSockets at the open port"),
     ("log", "Lines on standard error"),
     ("openai", "A model at OpenAI, or at a server that speaks like it"),
     ("maclink", "A model at a MacLink"),
@@ -347,6 +348,14 @@ pub const KEYS: &[Key] = &[
         "",
         &["SECRET_KEY"],
         "Key that signs the agent's own access tokens",
+    ),
+    key(
+        "websocket",
+        "max_connections",
+        count(1, 1_000, "sockets"),
+        "100",
+        &["WS_MAX_CONNECTIONS"],
+        "WebSockets open at once; one address other than this machine's may have a quarter of them",
     ),
     key(
         "log",

@@ -6,13 +6,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::http::{Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Service};
+use tungstenite::handshake::derive_accept_key;
+
+use super::event_stream::FollowStream;
+use super::http::{Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Service, Upgrade, Upgraded};
 use super::sense;
 use super::world::World;
+use super::ws::attend::attend;
+use super::ws::hub::Counts;
 use crate::agent::effect::IntakeAnswer;
 use crate::agent::event::EventDraft;
 use crate::agent::ids::{DedupeKey, EventId, LedgerId, Seq};
-use crate::api::{self, Decision, EventsQuery, ProcessFacts, Request, Response, View};
+use crate::api::{self, Decision, EventsQuery, Follow, ProcessFacts, Request, Response, View};
 use crate::ledger::Ledger;
 
 /// Events of a stream that are in memory at once, and about how many bytes of them.
@@ -33,12 +38,31 @@ impl Answers {
 }
 
 impl Service for Answers {
+    fn upgrade(&self, request: &Incoming) -> Option<Upgrade> {
+        let Decision::Socket(plan) = decide(&self.world, request) else { return None };
+        let world = Rc::clone(&self.world);
+        let peer = request.peer;
+        let place = world.hub().places().try_seat(peer.ip())?;
+        let mut headers = vec![("sec-websocket-accept", derive_accept_key(plan.key.as_bytes()))];
+        headers.extend(plan.subprotocol.map(|name| ("sec-websocket-protocol", name.to_owned())));
+        world.http.borrow_mut().count(101);
+        let run =
+            move |stream, ahead| -> Upgraded { Box::pin(attend(world, plan, place, peer, stream, ahead)) };
+        Some(Upgrade { headers, run: Box::new(run) })
+    }
+
     fn handle(&self, request: Incoming) -> Handling {
         let world = Rc::clone(&self.world);
         Box::pin(async move {
             let answer = match decide(&world, &request) {
                 Decision::Answer(response) => answer_of(response),
                 Decision::Events(query) => events(&world, query),
+                Decision::Follow(follow) => event_stream(&world, follow),
+                Decision::Socket(_) => answer_of(api::sockets::no_place(world.port().is_stopping())),
+                Decision::Broadcast { window, text } => {
+                    let count = world.hub().tell(window, &text);
+                    answer_of(api::sockets::broadcast_answer(window, count))
+                }
                 Decision::Intake { draft, dedupe, message } => {
                     drop(request);
                     let answer = take_in(&world, draft, dedupe).await;
@@ -48,6 +72,16 @@ impl Service for Answers {
             world.http.borrow_mut().count(answer.status);
             answer
         })
+    }
+}
+
+fn event_stream(world: &Rc<World>, follow: Follow) -> Answer {
+    Answer {
+        status: 200,
+        headers: vec![("cache-control", "no-store".to_owned()), ("x-accel-buffering", "no".to_owned())],
+        content_type: "text/event-stream",
+        body: AnswerBody::Stream(Box::new(FollowStream::new(Rc::clone(world), follow))),
+        close: false,
     }
 }
 
@@ -87,8 +121,19 @@ fn decide(world: &World, request: &Incoming) -> Decision {
 /// What is read from `/proc` and the ledger is read only for those who show it.
 fn facts<'a>(world: &World, request: &Incoming, http: &'a Ref<'_, api::HttpCounters>) -> ProcessFacts<'a> {
     let connections = u32::try_from(world.connections()).unwrap_or(u32::MAX);
-    let mut facts =
-        ProcessFacts { rss_kib: 0, threads: 0, fds: 0, connections, sockets: 0, ledger_bytes: 0, http };
+    let Counts { sockets, windows, users, sessions } = world.hub().counts();
+    let mut facts = ProcessFacts {
+        rss_kib: 0,
+        threads: 0,
+        fds: 0,
+        connections,
+        sockets,
+        windows,
+        users,
+        sessions,
+        ledger_bytes: 0,
+        http,
+    };
     if request.path.ends_with("/status") || request.path.ends_with("/metrics") {
         let small = |value: Option<u64>| value.and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
         facts.rss_kib = sense::rss_kib().unwrap_or(0);

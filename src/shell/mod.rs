@@ -1,9 +1,11 @@
 //! Hands and senses: clocks, sockets, threads, files, signals. Decides nothing.
 
 mod answers;
+mod bell;
 pub mod calls;
 pub mod clock;
 pub mod committer;
+mod event_stream;
 pub mod http;
 pub mod log;
 pub mod resolve;

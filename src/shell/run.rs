@@ -23,6 +23,7 @@ use super::http::{self, Port, Service};
 use super::sense::{self, Sense};
 use super::signals::{Signal, Signals};
 use super::world::{Durable, Parts, World};
+use super::ws::hub::Hub;
 use super::{log as output, state};
 use crate::agent::Agent;
 use crate::agent::input::{Input, StopReason};
@@ -136,6 +137,7 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
         calls,
         sense: Sense::new(&dir),
         port: Port::new(http::Limits::default()),
+        hub: Hub::new(config.websocket.max_connections),
     });
     Ok((world, listeners))
 }
@@ -214,6 +216,7 @@ async fn live<'a>(
     notify("READY=1");
     world.ended().await;
     notify("STOPPING=1");
+    world.hub().places().stop();
     port.stop();
     for task in serving {
         task.await;

@@ -10,21 +10,23 @@ use std::sync::Arc;
 
 use smol::channel::{self, Receiver, Sender};
 
+use super::bell::Bell;
 use super::calls::Calls;
 use super::clock::Clock;
 use super::committer::{Commits, Committer};
 use super::http::Port;
 use super::sense::Sense;
+use super::ws::hub::Hub;
 use crate::agent::effect::{Call, Effect, IntakeAnswer};
-use crate::agent::event::EventDraft;
-use crate::agent::ids::{CallId, CorrelationId, DedupeKey, RequestId, Seq, Ticket};
+use crate::agent::event::{EventDraft, EventFilter};
+use crate::agent::ids::{CallId, CorrelationId, DedupeKey, EventId, RequestId, Seq, Ticket};
 use crate::agent::input::{CommitFault, Input};
 use crate::agent::limits::FETCH_SCAN_MAX;
 use crate::agent::memory::Write;
 use crate::agent::{Agent, Now};
-use crate::api::{HttpCounters, Security};
+use crate::api::{HttpCounters, Scene, Security};
 use crate::config::Config;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Page, ReadFault};
 use crate::wire::{self, CallResult};
 
 /// The agent and everything it can reach.
@@ -44,6 +46,11 @@ pub struct World {
     port: Rc<Port>,
     waiting: RefCell<BTreeMap<RequestId, Sender<IntakeAnswer>>>,
     last_request: Cell<u64>,
+    hub: Rc<Hub>,
+    pub(super) bell: Bell,
+    /// The newest durable event, as `Effect::Published` told.
+    durable: Cell<Seq>,
+    samples: Cell<u64>,
     rung: (Sender<()>, Receiver<()>),
     ended: (Sender<()>, Receiver<()>),
 }
@@ -72,6 +79,8 @@ pub struct Parts {
     pub sense: Sense,
     /// The open port.
     pub port: Rc<Port>,
+    /// Its sockets.
+    pub hub: Rc<Hub>,
 }
 
 /// The ledger as the committer's thread uses it.
@@ -87,6 +96,7 @@ impl World {
     /// A world at rest: nothing has happened in it.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let durable = Cell::new(parts.agent.durable().seq);
         Self {
             clock: parts.clock,
             agent: RefCell::new(parts.agent),
@@ -103,6 +113,10 @@ impl World {
             port: parts.port,
             waiting: RefCell::default(),
             last_request: Cell::new(0),
+            hub: parts.hub,
+            bell: Bell::default(),
+            durable,
+            samples: Cell::new(0),
             rung: channel::bounded(1),
             ended: channel::bounded(1),
         }
@@ -145,9 +159,17 @@ impl World {
             Effect::Sample => {
                 let mut sample = self.sense.borrow_mut().sample(now.mono);
                 sample.connections = u32::try_from(self.connections()).unwrap_or(u32::MAX);
+                sample.sockets = self.hub.counts().sockets;
+                self.samples.set(self.samples.get() + 1);
+                self.hub.places().wake_seated();
                 Some(Input::Sampled(Box::new(sample)))
             }
-            Effect::Published { .. } => None,
+            Effect::Published { last } => {
+                self.durable.set(last);
+                self.bell.ring();
+                self.hub.places().wake_seated();
+                None
+            }
             Effect::Exit => {
                 let _ = self.ended.0.try_send(());
                 None
@@ -242,6 +264,46 @@ impl World {
         let _guard = Forget { world: self, request };
         self.feed(Input::Webhook { request, draft, dedupe, known });
         receiver.recv().await.unwrap_or(IntakeAnswer::Stopping)
+    }
+
+    /// The sockets of the open port.
+    #[must_use]
+    pub fn hub(&self) -> Rc<Hub> {
+        Rc::clone(&self.hub)
+    }
+
+    /// The newest durable event.
+    pub(super) fn durable(&self) -> Seq {
+        self.durable.get()
+    }
+
+    /// The newest durable event, and the oldest that is kept.
+    pub(super) fn ends(&self) -> (EventId, Seq) {
+        let agent = self.agent.borrow();
+        (agent.durable(), agent.oldest())
+    }
+
+    /// How many samples of the machine were taken.
+    pub(super) fn samples(&self) -> u64 {
+        self.samples.get()
+    }
+
+    /// As `Ledger::page`.
+    pub(super) fn page(
+        &self,
+        after: Seq,
+        filter: &EventFilter,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Page, ReadFault> {
+        self.ledger.page(after, filter, limit, bytes_max)
+    }
+
+    /// Shows what a socket's talk may look at.
+    pub(super) fn with_scene<T>(&self, f: impl FnOnce(Scene<'_>) -> T) -> T {
+        let agent = self.agent.borrow();
+        let status = agent.status(self.clock.now());
+        f(Scene { status: &status, setup: agent.setup(), security: &self.security.borrow() })
     }
 
     /// The open port.

@@ -6,6 +6,7 @@
 
 pub mod aiwm;
 pub mod alexos;
+pub mod autobot;
 pub mod event_json;
 pub mod health_json;
 pub mod hooks;
@@ -15,6 +16,7 @@ mod reply;
 pub mod standard_webhooks;
 pub mod time;
 pub mod webhook;
+pub mod windows;
 pub mod words;
 
 use crate::agent::effect::Call;

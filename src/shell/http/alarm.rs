@@ -12,23 +12,23 @@ use async_io::Timer;
     clippy::disallowed_methods,
     reason = "deadlines of sockets are the shell's own and decide nothing else"
 )]
-pub(super) fn now() -> Instant {
+pub(in crate::shell) fn now() -> Instant {
     Instant::now()
 }
 
 /// A timer that is armed for the earliest deadline it was shown, and looks again when it rings.
-pub(super) struct Alarm {
+pub(in crate::shell) struct Alarm {
     timer: Timer,
     armed: Option<Instant>,
 }
 
 impl Alarm {
-    pub(super) fn new() -> Alarm {
+    pub(in crate::shell) fn new() -> Alarm {
         Alarm { timer: Timer::never(), armed: None }
     }
 
     /// Ready when `due` has come. A later deadline than the armed one does not move the timer.
-    pub(super) fn poll_due(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<()> {
+    pub(in crate::shell) fn poll_due(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<()> {
         let Some(due) = due else { return Poll::Pending };
         loop {
             if now() >= due {

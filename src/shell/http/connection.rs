@@ -14,7 +14,8 @@ use super::alarm::Alarm;
 use super::exchange::{Exchange, Handler};
 use super::line::{Left, Line, Next};
 use super::port::Seat;
-use super::service::Service;
+use super::service::{Service, Upgrade};
+use super::upgrade;
 
 /// hyper's read buffer is of this size, and it is the least that hyper takes for its bound.
 const HYPER_BYTES_MAX: usize = 8 * 1024;
@@ -45,7 +46,10 @@ pub(super) async fn attend(socket: Async<TcpStream>, peer: SocketAddr, seat: Sea
                 let was_written = line.write(&mut alarm, &refusal.to_wire(), limits.write_stall_max).await;
                 if was_written { Outcome::Last } else { Outcome::Lost }
             }
-            Next::Request => exchange(&mut line, &mut alarm, peer, &seat, &service).await,
+            Next::Request => match try_upgrade(&line, peer, &service) {
+                Some(upgrade) => return enter_upgraded(line, alarm, seat, upgrade).await,
+                None => exchange(&mut line, &mut alarm, peer, &seat, &service).await,
+            },
         };
         match outcome {
             Outcome::Kept => patience = limits.idle_time_max,
@@ -53,6 +57,29 @@ pub(super) async fn attend(socket: Async<TcpStream>, peer: SocketAddr, seat: Sea
             Outcome::Lost => return,
         }
     }
+}
+
+fn try_upgrade(line: &Line, peer: SocketAddr, service: &Rc<dyn Service>) -> Option<Upgrade> {
+    let incoming = upgrade::incoming(line.upgrade_head()?, peer)?;
+    service.upgrade(&incoming)
+}
+
+/// Says 101 and hands the connection over. The seat is given back: what comes has places of its own.
+async fn enter_upgraded(line: Line, mut alarm: Alarm, seat: Seat, upgrade: Upgrade) {
+    let limits = *seat.port.limits();
+    if !line.write(&mut alarm, &upgrade::to_wire(&upgrade), limits.write_stall_max).await {
+        return;
+    }
+    seat.port.count(101);
+    let port = seat.port.clone();
+    drop(seat);
+    drop(alarm);
+    let (socket, ahead) = line.into_parts();
+    if let Some(socket) = (upgrade.run)(socket, ahead).await {
+        Line::new(socket).linger(&mut Alarm::new(), limits.linger_time_max).await;
+    }
+    // A port that stops waits for the last connection, seated or not.
+    port.wake_watchers();
 }
 
 async fn exchange(

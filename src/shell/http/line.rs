@@ -46,11 +46,12 @@ pub(super) struct Line {
     ahead: Vec<u8>,
     scanned: usize,
     pub(super) left: Left,
+    wants_upgrade: bool,
 }
 
 impl Line {
     pub(super) fn new(socket: Async<TcpStream>) -> Line {
-        Line { socket, ahead: Vec::new(), scanned: 0, left: Left::Exactly(0) }
+        Line { socket, ahead: Vec::new(), scanned: 0, left: Left::Exactly(0), wants_upgrade: false }
     }
 
     /// Waits for the next head; `patience` is how long its first byte may take.
@@ -106,6 +107,7 @@ impl Line {
 
     fn enter_request(&mut self, head: &Head, body_bytes_max: usize) -> Next {
         let head_bytes = head.len as u64;
+        self.wants_upgrade = head.wants_upgrade && head.framing == Framing::None;
         self.left = match head.framing {
             Framing::None => Left::Exactly(head_bytes),
             Framing::Length(bytes) if bytes > body_bytes_max as u64 => {
@@ -115,6 +117,21 @@ impl Line {
             Framing::Chunked => Left::Unknown,
         };
         Next::Request
+    }
+
+    /// The head at hand, if it asks for an upgrade and has no body.
+    pub(super) fn upgrade_head(&self) -> Option<&[u8]> {
+        let Left::Exactly(bytes) = self.left else { return None };
+        if self.wants_upgrade { self.ahead.get(..usize::try_from(bytes).ok()?) } else { None }
+    }
+
+    /// Drops the head at hand: the socket, and what came behind it.
+    pub(super) fn into_parts(mut self) -> (Async<TcpStream>, Vec<u8>) {
+        if let Left::Exactly(bytes) = self.left {
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            self.drop_ahead(bytes.min(self.ahead.len()));
+        }
+        (self.socket, self.ahead)
     }
 
     /// Reads what has come into the bytes ahead; 0 means that the client has closed its side.

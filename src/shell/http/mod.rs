@@ -13,7 +13,8 @@
 //! ```
 //!
 //! A connection between two requests costs its task and its socket: the buffers, hyper's included, live as long as
-//! one exchange. Not here: routes, roles and what is answered (`api`), and sockets that are upgraded.
+//! one exchange. A request for an upgrade leaves before hyper sees it, and its connection with it. Not here: routes,
+//! roles and what is answered (`api`), and what upgraded connections do (`ws`).
 
 mod adapter;
 mod alarm;
@@ -24,7 +25,10 @@ mod listen;
 mod port;
 mod refusal;
 mod service;
+mod upgrade;
 
+pub(super) use alarm::{Alarm, now};
 pub use listen::{bind, serve};
 pub use port::{Limits, Port};
-pub use service::{Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Service};
+pub(super) use port::{Seat, Share};
+pub use service::{Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Service, Upgrade, Upgraded};

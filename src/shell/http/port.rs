@@ -104,7 +104,7 @@ impl Port {
         self.turned_away.get()
     }
 
-    /// Answers since the start by class of status: 1xx (always 0), 2xx, 3xx, 4xx, 5xx; refused heads included.
+    /// Answers since the start by class of status: 1xx (upgrades), 2xx, 3xx, 4xx, 5xx; refused heads included.
     pub fn answers(&self) -> [u64; 5] {
         std::array::from_fn(|class| self.answers[class].get())
     }
@@ -112,16 +112,21 @@ impl Port {
     /// Asks all listeners and connections to stop: no new requests, those under way are answered.
     pub fn stop(&self) {
         self.stopping.set(true);
-        let mut seats = self.seats.borrow_mut();
-        let wakers: Vec<Waker> = seats.iter_mut().flatten().filter_map(|taken| taken.waker.take()).collect();
-        drop(seats);
-        wakers.into_iter().for_each(Waker::wake);
+        self.wake_seated();
         self.wake_watchers();
     }
 
     /// Whether `stop` was called.
     pub fn is_stopping(&self) -> bool {
         self.stopping.get()
+    }
+
+    /// Has every seated connection look again.
+    pub(in crate::shell) fn wake_seated(&self) {
+        let mut seats = self.seats.borrow_mut();
+        let wakers: Vec<Waker> = seats.iter_mut().flatten().filter_map(|taken| taken.waker.take()).collect();
+        drop(seats);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     pub(super) fn count(&self, status: u16) {
@@ -143,7 +148,7 @@ impl Port {
     }
 
     /// Registers for the next stop or the next connection's end, whichever is first.
-    pub(super) fn watch(&self, cx: &mut Context<'_>) {
+    pub(in crate::shell) fn watch(&self, cx: &mut Context<'_>) {
         if self.watchers.borrow().len() >= WATCHERS_MAX {
             self.wake_watchers();
         }
@@ -153,13 +158,13 @@ impl Port {
         }
     }
 
-    fn wake_watchers(&self) {
+    pub(super) fn wake_watchers(&self) {
         let watchers = std::mem::take(&mut *self.watchers.borrow_mut());
         watchers.into_iter().for_each(Waker::wake);
     }
 
     /// A seat for a new connection from `address`, or `None` if there are too many.
-    pub(super) fn try_seat(self: &Rc<Port>, address: IpAddr) -> Option<Seat> {
+    pub(in crate::shell) fn try_seat(self: &Rc<Port>, address: IpAddr) -> Option<Seat> {
         let mut seats = self.seats.borrow_mut();
         let open = seats.iter().flatten().count();
         let same = seats.iter().flatten().filter(|taken| taken.address == address).count();
@@ -182,14 +187,14 @@ impl Port {
 }
 
 /// A place among the connections, given back when dropped.
-pub(super) struct Seat {
-    pub(super) port: Rc<Port>,
+pub(in crate::shell) struct Seat {
+    pub(in crate::shell) port: Rc<Port>,
     index: usize,
 }
 
 impl Seat {
     /// Has the calling task woken when the port stops.
-    pub(super) fn watch_stop(&self, cx: &mut Context<'_>) {
+    pub(in crate::shell) fn watch_stop(&self, cx: &mut Context<'_>) {
         if let Some(Some(taken)) = self.port.seats.borrow_mut().get_mut(self.index) {
             match &mut taken.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
@@ -209,21 +214,21 @@ impl Drop for Seat {
 }
 
 /// Bytes of request bodies held, given back when dropped.
-pub(super) struct Share {
+pub(in crate::shell) struct Share {
     port: Rc<Port>,
     bytes_max: usize,
     bytes: usize,
 }
 
 impl Share {
-    pub(super) fn new(port: &Rc<Port>, address: IpAddr) -> Share {
+    pub(in crate::shell) fn new(port: &Rc<Port>, address: IpAddr) -> Share {
         let kept = if address.is_loopback() { 0 } else { port.limits.body_bytes_max };
         let bytes_max = port.limits.bodies_bytes_max.saturating_sub(kept);
         Share { port: port.clone(), bytes_max, bytes: 0 }
     }
 
     /// Takes `bytes` more, or declines if all bodies together would be too large.
-    pub(super) fn try_grow(&mut self, bytes: usize) -> bool {
+    pub(in crate::shell) fn try_grow(&mut self, bytes: usize) -> bool {
         let held = self.port.bodies_bytes.get() + bytes;
         if held > self.bytes_max {
             return false;

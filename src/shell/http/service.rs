@@ -1,10 +1,11 @@
 //! What the open port asks of the rest: a request that is whole goes in, an answer comes out.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use async_io::Async;
 use hyper::{HeaderMap, Method};
 
 /// A request whose head and body have arrived within the limits.
@@ -77,8 +78,26 @@ pub trait ChunkSource {
 /// An answer in the making.
 pub type Handling = Pin<Box<dyn Future<Output = Answer>>>;
 
+/// What a connection becomes after a 101.
+pub struct Upgrade {
+    /// Further header fields of the 101; values without control characters.
+    pub headers: Vec<(&'static str, String)>,
+    /// Goes on with the connection and the bytes that came behind the head; gives it back to be closed in peace, unless
+    /// it is broken.
+    pub run: Box<dyn FnOnce(Async<TcpStream>, Vec<u8>) -> Upgraded>,
+}
+
+/// A connection that is no HTTP any more.
+pub type Upgraded = Pin<Box<dyn Future<Output = Option<Async<TcpStream>>>>>;
+
 /// Answers requests.
 pub trait Service {
+    /// Decides about a request without a body that asks for an upgrade. `None`: it is answered by `handle`, like any
+    /// other. The connection gives up its seat for an upgrade: the number of upgraded ones is the service's to bound.
+    fn upgrade(&self, _request: &Incoming) -> Option<Upgrade> {
+        None
+    }
+
     /// Begins to answer. Dropped unfinished when the connection breaks or the server has waited long enough to stop.
     fn handle(&self, request: Incoming) -> Handling;
 }

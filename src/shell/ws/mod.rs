@@ -1,4 +1,6 @@
-//! WebSockets on one thread: the driver both roles share, and the sockets of the open port.
+//! WebSockets on one thread: the driver that both roles share, and the sockets of the open port.
 
+pub(super) mod attend;
 pub mod driver;
+pub mod hub;
 mod meter;
