@@ -17,7 +17,7 @@ pub const USER_MESSAGE_BYTES_MAX: usize = 32 * 1024;
 pub const ID_BYTES_MAX: usize = 128;
 
 /// The documented types of the server that events may bear themselves.
-const OWN_TYPES: [&str; 23] = [
+const OWN_TYPES: [&str; 24] = [
     "command_execution_end",
     "command_execution_start",
     "diagnostics_report",
@@ -39,6 +39,7 @@ const OWN_TYPES: [&str; 23] = [
     "workflow_approval_required",
     "workflow_cancelled",
     "workflow_completed",
+    "workflow_failed",
     "workflow_step_completed",
     "workflow_step_started",
 ];
@@ -362,11 +363,8 @@ pub fn of_event(event: &Event, ledger: LedgerId) -> String {
     let text = |name: &str| metadata.and_then(|object| object.some(name)).map(Json::raw);
     message(kind, |out| {
         match kind {
-            "workflow_step_started" | "workflow_completed" | "workflow_failed"
-                if kind != event.kind || metadata.is_some() =>
-            {
-                workflow(out, kind, event, &text);
-            }
+            "workflow_step_started" if kind != event.kind => workflow(out, kind, event, &text),
+            "workflow_completed" | "workflow_failed" => workflow(out, kind, event, &text),
             "settings_updated" if kind != event.kind => settings(out, event),
             "error" if kind != event.kind => {
                 push_text(out, "message", &event.message);

@@ -47,11 +47,11 @@ mod tests {
         let peer = SocketAddr::from(([127, 0, 0, 1], 5));
         let head = b"GET /ws/events?since=0 HTTP/1.1\r\nHost: localhost\r\nX-Odd:  a b \r\nx-odd:\r\n\r\n";
         for head in [head.to_vec(), [b"\r\n", &head[..]].concat()] {
-            let incoming = incoming(&head, peer).unwrap();
-            assert_eq!((incoming.path.as_str(), incoming.query.as_deref()), ("/ws/events", Some("since=0")));
-            let odd: Vec<_> = incoming.headers.get_all("x-odd").iter().collect();
+            let read = incoming(&head, peer).unwrap();
+            assert_eq!((read.path.as_str(), read.query.as_deref()), ("/ws/events", Some("since=0")));
+            let odd: Vec<_> = read.headers.get_all("x-odd").iter().collect();
             assert_eq!(odd, ["a b", ""]);
         }
-        assert!(super::incoming(b"GET / HTTP/1.1\r\nHost: a\r\n", peer).is_none(), "no end");
+        assert!(incoming(b"GET / HTTP/1.1\r\nHost: a\r\n", peer).is_none(), "no end");
     }
 }
