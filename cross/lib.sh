@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034,SC2154
 # What the scripts of this folder share; sourced, not run. Needs $root, the top of the checkout.
 
 # Pinned: another linker or another std is another program.
