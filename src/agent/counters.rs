@@ -31,6 +31,24 @@ pub struct Counters {
     pub deliveries_parked: u64,
     /// Events that the ledger dropped before a destination had them.
     pub deliveries_lost: u64,
+    /// Links to the event bus that opened.
+    pub bus_opened: u64,
+    /// Links to the event bus that failed, before or after they opened.
+    pub bus_failed: u64,
+    /// Events and reports sent over the event bus, repetitions included.
+    pub bus_sent: u64,
+    /// Events that came over the event bus and were recorded.
+    pub bus_received: u64,
+    /// Events that came over the event bus again.
+    pub bus_duplicate: u64,
+    /// Events of our own that the event bus brought back.
+    pub bus_own: u64,
+    /// Events of the event bus that were too many, or found no room.
+    pub bus_dropped: u64,
+    /// Messages of the event bus that are no event and mean nothing to us.
+    pub bus_unknown: u64,
+    /// Events that the ledger dropped before the event bus had them.
+    pub bus_lost: u64,
     /// Events written.
     pub events_recorded: u64,
     /// Webhooks stored.

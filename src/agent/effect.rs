@@ -1,7 +1,7 @@
 //! What the agent asks the world to do. Plain values: tests compare them.
 
 use super::event::{Event, EventFilter};
-use super::ids::{CallId, CorrelationId, Destination, EventId, RequestId, Seq, Ticket};
+use super::ids::{CallId, CorrelationId, Destination, EventId, LinkId, RequestId, Seq, Ticket};
 use super::input::Sample;
 use super::memory::Write;
 use super::setup::Secret;
@@ -42,6 +42,27 @@ pub enum Effect {
         request: RequestId,
         /// What to say. `api/` makes a response from it.
         answer: IntakeAnswer,
+    },
+    /// Open a link to the event bus; answer `BusOpened`, `BusRefused` or `BusClosed`. One link at most is in use.
+    BusOpen {
+        /// To be named in the answers.
+        link: LinkId,
+        /// `ws` or `wss`.
+        url: String,
+        /// Sent as `Host` instead of the URL's, if not empty.
+        host_header: String,
+    },
+    /// Send this over the link, after all that was sent before.
+    BusSend {
+        /// As in `BusOpen`.
+        link: LinkId,
+        /// What. `wire::bus` makes a frame from it.
+        message: BusOut,
+    },
+    /// Drop the link; no answer is awaited.
+    BusClose {
+        /// As in `BusOpen`.
+        link: LinkId,
     },
     /// Take a sample of the machine and answer `Sampled`.
     Sample,
@@ -114,6 +135,28 @@ pub enum Call {
         /// The `webhook-timestamp` of this try.
         at: Wall,
     },
+}
+
+/// A message to the event bus.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BusOut {
+    /// An event as its envelope.
+    Event {
+        /// The event.
+        event: Box<Event>,
+        /// Its public name.
+        id: EventId,
+    },
+    /// The `health_report` event. Never in the ledger.
+    Report(Box<HealthReport>),
+    /// A protocol ping; its pong is answered as `BusIn::ProtocolPong`.
+    Ping,
+    /// `{"type":"pong"}`.
+    Pong,
+    /// Public dialect: `{"action":"ping"}`.
+    ActionPing,
+    /// Public dialect: subscribe to its five channels.
+    Subscribe,
 }
 
 /// How ALEX OS takes events.

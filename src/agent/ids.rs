@@ -52,6 +52,10 @@ impl EventId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);
 
+/// One link to the event bus, or one try to open it. Never used twice in a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
 /// One request of a client that waits for its answer. Chosen by the shell, never used twice in a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
@@ -70,11 +74,13 @@ impl fmt::Display for CorrelationId {
     }
 }
 
-/// A reader of the ledger that is remembered: ALEX OS, or one `[[webhooks]]` entry.
+/// A reader of the ledger: ALEX OS over HTTP or over its event bus, or one `[[webhooks]]` entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Destination {
     /// The event receiver of ALEX OS.
     Alexos,
+    /// The event bus of ALEX OS. Its cursor is kept in memory only (see `bus.rs`).
+    Bus,
     /// A `[[webhooks]]` entry, by the stable key of its URL (`HookSetup::key`), so that its cursor
     /// survives a reordering of the config file.
     Hook(String),
@@ -86,6 +92,7 @@ impl Destination {
     pub fn key(&self) -> String {
         match self {
             Self::Alexos => "alex_os".to_owned(),
+            Self::Bus => "alex_os_bus".to_owned(),
             Self::Hook(key) => format!("webhook:{key}"),
         }
     }

@@ -1,7 +1,7 @@
 //! What happened in the world. The only way into the agent.
 
 use super::event::{Event, EventDraft};
-use super::ids::{CallId, DedupeKey, Destination, RequestId, Seq, Ticket};
+use super::ids::{CallId, DedupeKey, Destination, EventId, LinkId, RequestId, Seq, Ticket};
 use super::setup::{Secret, Setup};
 use super::time::Wall;
 
@@ -55,12 +55,91 @@ pub enum Input {
         /// The event that the ledger already has under this id.
         known: Option<Seq>,
     },
+    /// The handshake with the event bus is done.
+    BusOpened {
+        /// As in `Effect::BusOpen`.
+        link: LinkId,
+    },
+    /// The handshake was answered with another status than 101.
+    BusRefused {
+        /// As in `Effect::BusOpen`.
+        link: LinkId,
+        /// The status.
+        status: u16,
+    },
+    /// A message came over the link.
+    BusMessage {
+        /// As in `Effect::BusOpen`.
+        link: LinkId,
+        /// What `wire::bus` made of it.
+        message: BusIn,
+        /// The event that the ledger already has under the id of an event that came.
+        known: Option<Seq>,
+    },
+    /// The link could not be opened, or is no more.
+    BusClosed {
+        /// As in `Effect::BusOpen`.
+        link: LinkId,
+        /// Why.
+        end: LinkEnd,
+    },
     /// What `Effect::Sample` found.
     Sampled(Box<Sample>),
     /// The config was read again and is good.
     Reconfigured(Box<Setup>),
     /// Someone wants the process to end.
     StopAsked(StopReason),
+}
+
+/// What came over the event bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BusIn {
+    /// An event.
+    Event {
+        /// Its content, of source `alex_os`: that is where it came from.
+        draft: Box<EventDraft>,
+        /// Its id, hashed, if it has one.
+        key: Option<DedupeKey>,
+        /// Its id, if it has the form of ours.
+        name: Option<EventId>,
+        /// Whether it says that its source is `chainbot`.
+        is_chainbots: bool,
+    },
+    /// The pong to our protocol ping.
+    ProtocolPong,
+    /// `{"type":"pong"}`.
+    Pong,
+    /// `{"type":"ping"}`.
+    Ping,
+    /// `{"type":"subscription_confirmed"}`.
+    Subscribed,
+    /// `{"type":"error","message":"Missing action"}`: this peer takes no envelopes.
+    MissingAction,
+    /// Another error, in its words: one line, bounded.
+    Complaint(String),
+    /// Something else, or nothing that can be read.
+    Unknown,
+}
+
+/// Why a link is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkEnd {
+    /// It failed, before the handshake was done or after.
+    Failed(Fault),
+    /// The peer closed it with this code (RFC 6455, section 7.4), 1005 if it named none.
+    Closed(u16),
+    /// The peer broke the rules of the protocol; the code says which.
+    Broken(u16),
+}
+
+impl std::fmt::Display for LinkEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Failed(fault) => fault.fmt(f),
+            Self::Closed(code) => write!(f, "closed by the peer with code {code}"),
+            Self::Broken(code) => write!(f, "the peer broke the protocol (code {code})"),
+        }
+    }
 }
 
 /// Why we stop.

@@ -68,6 +68,17 @@ enum State {
     Faulted { retry_at: Mono, batch: Batch },
 }
 
+/// What became of an event that a peer brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It goes with the next commit.
+    New,
+    /// Its key waits for a commit already.
+    Known,
+    /// There is no room for it.
+    Full,
+}
+
 /// What became of the callers of a batch.
 pub type Answers = Vec<(RequestId, IntakeAnswer)>;
 
@@ -154,6 +165,31 @@ impl Journal {
             return None;
         }
         Some(self.push_event(now, at, draft))
+    }
+
+    /// Puts an event that a peer brought into the next commit, once for each `key`.
+    pub fn record_once(
+        &mut self,
+        now: Mono,
+        at: Wall,
+        draft: EventDraft,
+        key: Option<DedupeKey>,
+    ) -> Recorded {
+        let is_waiting = |key| {
+            self.gathering.seq_of(key).or_else(|| self.batch().and_then(|batch| batch.seq_of(key))).is_some()
+        };
+        if key.is_some_and(is_waiting) {
+            return Recorded::Known;
+        }
+        let bytes = self.pending_bytes() + draft.metadata.0.len();
+        if self.pending() + 2 > JOURNAL_WRITES_MAX || bytes > JOURNAL_BYTES_MAX {
+            return Recorded::Full;
+        }
+        let seq = self.push_event(now, at, draft);
+        if let Some(key) = key {
+            self.gathering.push(now, Write::Inbox { key, seq });
+        }
+        Recorded::New
     }
 
     fn push_event(&mut self, now: Mono, at: Wall, draft: EventDraft) -> Seq {

@@ -73,6 +73,23 @@ pub const LOG_EXCERPT_LINES: usize = 5;
 pub const BACKOFF_MAX_MS: u64 = 5 * 60 * 1_000;
 /// How long a path that a peer does not offer is left alone, in milliseconds.
 pub const NOT_OFFERED_RECHECK_MS: u64 = 15 * 60 * 1_000;
+/// Between pings on the event bus, in milliseconds (the dashboard of ALEX OS does the same).
+pub const BUS_PING_INTERVAL_MS: u64 = 30_000;
+/// Time for a pong on the event bus, in milliseconds. Beyond: the link is dead and opened again.
+pub const BUS_PONG_TIME_MAX_MS: u64 = 10_000;
+/// Longest backoff between links to the event bus, in milliseconds, give or take a tenth.
+pub const BUS_BACKOFF_MAX_MS: u64 = 60_000;
+/// Most events sent to the bus before it must answer a ping.
+pub const BUS_BATCH_EVENTS: usize = 10;
+/// Bytes of events that end a batch early.
+pub const BUS_BATCH_BYTES: usize = BODY_BYTES_MAX;
+/// Shortest time from the start of one batch to the start of the next, in milliseconds.
+pub const BUS_BATCH_INTERVAL_MS: u64 = 100;
+/// Most events taken from the bus in a second. Beyond: dropped and counted.
+pub const BUS_EVENTS_PER_SECOND: u32 = 50;
+/// Time for a link to the bus to be opened, from the name's look-up to the end of the handshake, in milliseconds.
+pub const BUS_OPEN_TIME_MAX_MS: u64 = 10_000;
+
 /// How long stopping may take, in milliseconds. Beyond: the process ends without the peers' answers.
 pub const STOP_TIME_MAX_MS: u64 = 1_800;
 

@@ -24,6 +24,8 @@
 
 pub mod attention;
 pub mod backoff;
+pub mod bus;
+mod bus_routing;
 pub mod calendar;
 pub mod counters;
 pub mod deliveries;
@@ -53,6 +55,7 @@ mod view;
 use std::collections::VecDeque;
 
 use attention::Attention;
+use bus::Bus;
 use calendar::Calendar;
 use deliveries::Delivery;
 use event::{EventDraft, JsonText, Severity, Source};
@@ -90,6 +93,7 @@ struct Alexos {
     /// A health report for `webhook_url` waits for the lane.
     webhook_url_due: bool,
     last_report: Option<Wall>,
+    bus: Bus,
 }
 
 /// The agent. See the module's contract.
@@ -150,7 +154,10 @@ impl Agent {
     /// Makes the parts from setup and memory.
     fn furnish(&mut self, memory: &Memory) {
         let fact = |key| memory.facts.iter().find(|(other, _)| *other == key).map(|(_, value)| value.clone());
-        self.alexos = self.setup.alexos.as_ref().map(|setup| new_alexos(setup, fact(FactKey::AlexosAgentId)));
+        self.alexos = self.setup.alexos.as_ref().map(|setup| {
+            let bus = Bus::new(&setup.event_bus_url, &setup.registry_url);
+            new_alexos(setup, fact(FactKey::AlexosAgentId), bus)
+        });
         self.session = self
             .setup
             .aiwm
@@ -177,7 +184,7 @@ impl Agent {
         if let Some(alexos) = &self.setup.alexos {
             deliveries.push(Delivery::new(
                 Destination::Alexos,
-                event::EventFilter::default(),
+                Bus::filter(),
                 alexos.registry_url.clone(),
                 known(&Destination::Alexos).unwrap_or_default(),
             ));
@@ -292,7 +299,7 @@ impl Agent {
     }
 }
 
-fn new_alexos(setup: &AlexosSetup, agent_id: Option<String>) -> Alexos {
+fn new_alexos(setup: &AlexosSetup, agent_id: Option<String>, bus: Bus) -> Alexos {
     Alexos {
         registration: Registration::new(setup.retry_interval_ms, setup.attempts_max, agent_id),
         path: EventsPathFinder::default(),
@@ -300,6 +307,7 @@ fn new_alexos(setup: &AlexosSetup, agent_id: Option<String>) -> Alexos {
         report_due: false,
         webhook_url_due: false,
         last_report: None,
+        bus,
     }
 }
 

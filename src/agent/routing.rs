@@ -15,7 +15,7 @@ use super::session::Change as SessionChange;
 use super::setup::{AlexosSetup, Setup};
 use super::time::Mono;
 use super::timers::Timer;
-use super::{Agent, SAMPLE_INTERVAL_MS, new_alexos};
+use super::{Agent, SAMPLE_INTERVAL_MS};
 
 impl Agent {
     pub(super) fn route(&mut self, input: Input) {
@@ -36,6 +36,10 @@ impl Agent {
             Input::Webhook { request, draft, dedupe, known } => {
                 self.on_webhook(request, draft, dedupe, known)
             }
+            Input::BusOpened { link } => self.on_bus_opened(link),
+            Input::BusRefused { link, status } => self.on_bus_refused(link, status),
+            Input::BusMessage { link, message, known } => self.on_bus_message(link, message, known),
+            Input::BusClosed { link, end } => self.on_bus_closed(link, end),
             Input::Sampled(sample) => self.on_sampled(*sample),
             Input::Reconfigured(setup) => self.on_reconfigured(*setup),
             Input::StopAsked(reason) => self.on_stop_asked(reason),
@@ -67,6 +71,9 @@ impl Agent {
         let (now, oldest) = (self.now.mono, self.oldest);
         let lost = self.deliveries.iter_mut().map(|delivery| delivery.on_oldest(now, oldest)).sum();
         self.counters.deliveries_lost += lost;
+        if let Some(alexos) = &mut self.alexos {
+            self.counters.bus_lost += alexos.bus.on_oldest(oldest);
+        }
         lost
     }
 
@@ -120,6 +127,7 @@ impl Agent {
             && is_report_due
         {
             alexos.report_due = true;
+            alexos.bus.on_report_due();
             let setup = self.setup.alexos.as_ref();
             alexos.webhook_url_due = setup.is_some_and(|setup| setup.report_to_webhook_url);
         }
@@ -133,6 +141,9 @@ impl Agent {
         failed: bool,
     ) {
         let now = self.now;
+        if *destination == Destination::Bus {
+            return self.on_bus_fetched(event, upto, failed);
+        }
         let Some(place) = self
             .deliveries
             .iter()
@@ -157,7 +168,7 @@ impl Agent {
         let id = self.journal.event_id(seq);
         let (kind, call) = match &self.deliveries[place].destination {
             Destination::Hook(key) => (Kind::Hook, Call::Hook { key: key.clone(), event, id, at }),
-            Destination::Alexos => {
+            Destination::Alexos | Destination::Bus => {
                 let path = self.events_path().unwrap_or(EventsPath::Documented);
                 (Kind::AlexosEvent(path), Call::AlexosEvent { event, id, path })
             }
@@ -231,11 +242,13 @@ impl Agent {
         let known = alexos.registration.facts().3.map(str::to_owned);
         let change =
             alexos.registration.on_registered(self.now.mono, at, &verdict, agent_id.clone(), &mut self.rng);
+        alexos.bus.allow();
         if change == RegistrationChange::None {
             self.counters.alexos_registration_failure += 1;
             return;
         }
         self.counters.alexos_registration_success += 1;
+        alexos.bus.ask_anew(self.now.mono);
         if alexos.path.known() != Some(EventsPath::Documented) {
             alexos.path.reset();
         }
@@ -354,7 +367,7 @@ impl Agent {
             .filter(|delivery| delivery.is_disabled())
             .filter_map(|delivery| match &delivery.destination {
                 Destination::Hook(key) => Some(key.as_str()),
-                Destination::Alexos => None,
+                Destination::Alexos | Destination::Bus => None,
             })
             .collect();
         let text = keys.join(",");
@@ -409,7 +422,8 @@ impl Agent {
             self.alexos.as_ref().and_then(|alexos| alexos.registration.facts().3.map(str::to_owned));
         let setup = self.setup.alexos.as_ref();
         let is_same = old.map(|old| &old.registry_url) == setup.map(|setup| &setup.registry_url);
-        self.alexos = setup.map(|setup| new_alexos(setup, agent_id));
+        let bus = self.alexos.take().map(|alexos| alexos.bus);
+        self.refurnish_alexos(agent_id, bus);
         let is_event = |kind| matches!(kind, Kind::AlexosEvent(_));
         self.lanes.orphan(|kind| kind.lane() == Lane::Alexos && !(is_same && is_event(kind)));
         let reader = self.deliveries.iter_mut().find(|delivery| delivery.destination == Destination::Alexos);
@@ -449,6 +463,7 @@ impl Agent {
         } else {
             self.run_session();
             self.run_alexos();
+            self.run_bus();
             self.run_hooks();
             if self.health.poll_sample(self.now.mono, &mut self.rng) {
                 self.effects.push_back(Effect::Sample);
@@ -647,6 +662,9 @@ impl Agent {
                 }
             }
         }
+        if let Some(alexos) = &self.alexos {
+            consider(alexos.bus.deadline(durable), Timer::Bus);
+        }
         if self.are_hooks_free() {
             consider(waiting(|delivery| delivery.destination != Destination::Alexos), Timer::Deliver);
         }
@@ -662,6 +680,7 @@ impl Agent {
         let message = format!("{} stopped", self.setup.identity.name);
         self.record("chainbot_stopped", Severity::Info, message, metadata);
         self.journal.hurry(self.now.mono);
+        self.stop_bus();
         self.stopping = Some(super::stopping::Stopping::new(self.now.mono));
         if self.lanes.is_free(Lane::Aiwm, 0)
             && let Some(call) = self.session.as_ref().and_then(|session| session.farewell("agent stops"))

@@ -71,6 +71,25 @@ pub struct AlexosStatus {
     pub next_try_in_ms: Option<u64>,
     /// Its agents, where it offers a canon.
     pub canon: Vec<CanonEntry>,
+    /// Its event bus.
+    pub bus: BusStatus,
+}
+
+/// The event bus, as the agent knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BusStatus {
+    /// `off | waiting | connecting | open | not_offered`.
+    pub state: &'static str,
+    /// What an open link speaks: `documented | public`.
+    pub dialect: Option<&'static str>,
+    /// Milliseconds since something last came in, over this link or one before.
+    pub last_message_age_ms: Option<u64>,
+    /// Places between what the peer has surely got and the newest durable event; `None` if it takes no events.
+    pub behind: Option<u64>,
+    /// Milliseconds to the next try, if one is waited for.
+    pub next_try_in_ms: Option<u64>,
+    /// What it last failed at, for people.
+    pub last_fault: Option<String>,
 }
 
 /// AIWM, as the agent knows it.

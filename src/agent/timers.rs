@@ -17,6 +17,8 @@ pub enum Timer {
     Report,
     /// The next delivery to ALEX OS or a webhook.
     Deliver,
+    /// Open the event bus (again), ping it, or send the next batch.
+    Bus,
     /// Connect with AIWM (again).
     Connect,
     /// Heartbeat to AIWM.

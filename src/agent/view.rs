@@ -47,6 +47,7 @@ impl Agent {
             last_fault: last_fault.map(str::to_owned),
             next_try_in_ms: alexos.registration.deadline().map(|at| at.since(now.mono)),
             canon: canon.to_vec(),
+            bus: alexos.bus.status(now.mono, self.journal.durable()),
         })
     }
 

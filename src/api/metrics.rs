@@ -22,7 +22,7 @@ pub(super) struct CounterRow {
 }
 
 /// Every counter. The names of the first six are AIWM's documents'.
-pub(super) fn counter_rows(counters: &Counters) -> [CounterRow; 21] {
+pub(super) fn counter_rows(counters: &Counters) -> [CounterRow; 30] {
     macro_rules! row {
         ($prefix:literal, $field:ident, $help:literal) => {
             CounterRow {
@@ -48,6 +48,15 @@ pub(super) fn counter_rows(counters: &Counters) -> [CounterRow; 21] {
         row!("chainbot_", deliveries_retried, "Tries of a delivery that failed and are tried again."),
         row!("chainbot_", deliveries_parked, "Events that a destination refused for good."),
         row!("chainbot_", deliveries_lost, "Events that the ledger dropped before a destination had them."),
+        row!("chainbot_", bus_opened, "Links to the event bus that opened."),
+        row!("chainbot_", bus_failed, "Links to the event bus that failed, before or after they opened."),
+        row!("chainbot_", bus_sent, "Events and reports sent over the event bus, repetitions included."),
+        row!("chainbot_", bus_received, "Events that came over the event bus and were recorded."),
+        row!("chainbot_", bus_duplicate, "Events that came over the event bus again."),
+        row!("chainbot_", bus_own, "Events of our own that the event bus brought back."),
+        row!("chainbot_", bus_dropped, "Events of the event bus that were too many, or found no room."),
+        row!("chainbot_", bus_unknown, "Messages of the event bus that are no event and mean nothing to us."),
+        row!("chainbot_", bus_lost, "Events that the ledger dropped before the event bus had them."),
         row!("chainbot_", events_recorded, "Events written to the ledger."),
         row!("chainbot_", webhooks_stored, "Webhooks stored."),
         row!("chainbot_", webhooks_duplicate, "Webhooks answered from memory because their id was known."),
@@ -65,6 +74,7 @@ pub(super) fn counter_rows(counters: &Counters) -> [CounterRow; 21] {
 const AIWM_STATES: [&str; 6] = ["connecting", "connected", "local", "suspended", "gone", "refused"];
 const REGISTRATION_STATES: [&str; 6] =
     ["unregistered", "registering", "registered", "retrying", "not_offered", "failed"];
+const BUS_STATES: [&str; 5] = ["off", "waiting", "connecting", "open", "not_offered"];
 const DESTINATION_STATES: [&str; 5] = ["idle", "sending", "waiting", "not_offered", "disabled"];
 const TRUST_STATES: [Trust; 4] = [Trust::Unset, Trust::Floor, Trust::Hinted, Trust::Synced];
 
@@ -121,6 +131,18 @@ fn alexos(alexos: Option<&AlexosStatus>, page: &mut Page) {
     let name = "chainbot_alexos_registration";
     page.family(name, "gauge", "State of the registration with ALEX OS: 1 for the one it is in.");
     page.states(name, "state", &REGISTRATION_STATES, alexos.map(|alexos| alexos.registration));
+    let bus = alexos.map(|alexos| &alexos.bus);
+    let name = "chainbot_bus_state";
+    page.family(name, "gauge", "State of the link to the event bus: 1 for the one it is in.");
+    page.states(name, "state", &BUS_STATES, bus.map(|bus| bus.state));
+    if let Some(age_ms) = bus.and_then(|bus| bus.last_message_age_ms) {
+        let name = "chainbot_bus_last_message_age_seconds";
+        page.gauge(name, "Time since something last came over the event bus.", seconds(age_ms));
+    }
+    if let Some(behind) = bus.and_then(|bus| bus.behind) {
+        let name = "chainbot_bus_behind_events";
+        page.gauge(name, "Places between what the bus has and the newest durable event.", behind);
+    }
 }
 
 fn destinations(destinations: &[DestinationStatus], page: &mut Page) {
@@ -312,6 +334,9 @@ mod tests {
             "http_requests_total{status=\"200\"} 2",
             "process_resident_memory_bytes 3145728",
             "up 1",
+            "chainbot_bus_state{state=\"open\"} 1",
+            "chainbot_bus_last_message_age_seconds 1.500",
+            "chainbot_bus_behind_events 4",
         ] {
             assert!(page.lines().any(|line| line == row), "{row}\n{page}");
         }

@@ -6,7 +6,7 @@ use crate::agent::effect::{EventsPath, Health};
 use crate::agent::ids::{LedgerId, Seq};
 use crate::agent::input::{CanonEntry, Generation, Sample, Setting};
 use crate::agent::setup::{AiwmSetup, AlexosSetup, Identity, Secret};
-use crate::agent::status::{AiwmStatus, AlexosStatus, DestinationStatus, LedgerStatus};
+use crate::agent::status::{AiwmStatus, AlexosStatus, BusStatus, DestinationStatus, LedgerStatus};
 use crate::agent::time::{Trust, Wall};
 
 /// Says in which secret the test looks for leaks.
@@ -168,6 +168,14 @@ fn alexos() -> AlexosStatus {
         last_fault: Some("status 500".to_owned()),
         next_try_in_ms: Some(5),
         canon: vec![CanonEntry { name: "one".to_owned(), version: "1".to_owned() }],
+        bus: BusStatus {
+            state: "open",
+            dialect: Some("documented"),
+            last_message_age_ms: Some(1_500),
+            behind: Some(4),
+            next_try_in_ms: None,
+            last_fault: None,
+        },
     }
 }
 

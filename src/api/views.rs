@@ -193,6 +193,14 @@ fn alexos_status(alexos: &AlexosStatus, json: &mut Json) {
         json.close('}');
     }
     json.close(']');
+    json.key("bus").open('{');
+    json.key("state").text(alexos.bus.state);
+    json.key("dialect").text_or_null(alexos.bus.dialect);
+    json.key("last_message_age_ms").number_or_null(alexos.bus.last_message_age_ms);
+    json.key("behind").number_or_null(alexos.bus.behind);
+    json.key("next_try_in_ms").number_or_null(alexos.bus.next_try_in_ms);
+    json.key("last_fault").text_or_null(alexos.bus.last_fault.as_deref());
+    json.close('}');
     json.close('}');
 }
 

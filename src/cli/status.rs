@@ -78,6 +78,29 @@ fn alexos(alexos: Option<Json<'_>>, rows: &mut Vec<Row>) {
     }
     rows.push(row("ALEX OS", paint_of(&state), text));
     trouble(alexos, rows);
+    bus(alexos.some("bus"), rows);
+}
+
+fn bus(bus: Option<Json<'_>>, rows: &mut Vec<Row>) {
+    let Some(bus) = bus else { return };
+    let state = word(bus, "state");
+    if state == "off" {
+        return;
+    }
+    let mut text = state.replace('_', " ");
+    match bus.some("dialect").and_then(Json::text).as_deref() {
+        Some("public") => text.push_str(", speaks the public release's dialect"),
+        Some(_) => text.push_str(", takes events as documented"),
+        None => {}
+    }
+    if let Some(behind) = bus.some("behind").and_then(Json::u64).filter(|behind| *behind > 0) {
+        text.push_str(&format!(", {behind} behind"));
+    }
+    if let Some(age) = bus.some("last_message_age_ms").and_then(Json::u64) {
+        text.push_str(&format!(", heard {} ago", duration(age)));
+    }
+    rows.push(row("Event bus", paint_of(&state), text));
+    trouble(bus, rows);
 }
 
 fn aiwm(aiwm: Option<Json<'_>>, rows: &mut Vec<Row>) {
@@ -183,7 +206,7 @@ fn memory(status: Json<'_>) -> Row {
 
 fn paint_of(state: &str) -> Paint {
     match state {
-        "healthy" | "registered" | "connected" | "idle" | "sending" => Paint::Good,
+        "healthy" | "registered" | "connected" | "open" | "idle" | "sending" => Paint::Good,
         "unhealthy" | "failed" | "gone" | "refused" | "full" | "faulty" | "disabled" => Paint::Bad,
         _ => Paint::Warn,
     }
@@ -240,7 +263,8 @@ mod tests {
         let text = r#"{"version":"0.1.0","timestamp":"2026-11-21T00:00:00Z","clock":{"trust":"floor"},"uptime_ms":61000,
             "status":"degraded","attention_reason":"look \u001b[2J","ledger":{"file":"a.redb","bytes":2048,"oldest":5,
             "durable":9,"state":"healthy"},"alex_os":{"registration":"not_offered","events_path":"public",
-            "last_fault":"status 405","next_try_in_ms":900000},"aiwm":null,"destinations":[{"shown":"http://h/","state":
+            "last_fault":"status 405","next_try_in_ms":900000,"bus":{"state":"open","dialect":"documented","behind":3,
+            "last_message_age_ms":2000}},"aiwm":null,"destinations":[{"shown":"http://h/","state":
             "waiting","behind":3,"attempts":2,"next_try_in_ms":5000,"last_fault":"connection refused"}],
             "process":{"rss_kib":3072,"threads":4,"connections":1}}"#;
         let rows = rows(Json::parse(text.as_bytes()).unwrap());
@@ -252,6 +276,7 @@ mod tests {
                 "Attention|look ?[2J",
                 "ALEX OS|not offered, takes events by the public release's path",
                 "|status 405; next try in 15 min",
+                "Event bus|open, takes events as documented, 3 behind, heard 2 s ago",
                 "AIWM|not enabled",
                 "Ledger|healthy, 5 events kept (9 in all), 2 KiB in a.redb",
                 "Deliveries|http://h/: waiting, 3 events behind, try 2",

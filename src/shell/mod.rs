@@ -2,6 +2,7 @@
 
 mod answers;
 mod bell;
+mod bus;
 pub mod calls;
 pub mod clock;
 pub mod committer;
@@ -14,5 +15,6 @@ pub mod sense;
 pub mod signals;
 pub mod state;
 mod tls;
+mod tls_stream;
 mod world;
 pub mod ws;

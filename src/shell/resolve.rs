@@ -55,15 +55,26 @@ impl Resolver for InThread {
 }
 
 fn addresses(host: &str, port: u16, guard: AddressGuard) -> Result<Vec<SocketAddr>, ureq::Error> {
+    if let Some(known) = known(host, port) {
+        return Ok(known);
+    }
+    judge(look_up(host, port).ok_or(ureq::Error::HostNotFound)?, guard)
+}
+
+/// The addresses of a host that nobody must be asked for. Never empty.
+#[must_use]
+pub fn known(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
     if let Some(ip) = literal(host) {
-        return Ok(vec![SocketAddr::new(ip, port)]);
+        return Some(vec![SocketAddr::new(ip, port)]);
     }
-    if is_localhost(host) {
-        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        return Ok(loopback.map(|ip| SocketAddr::new(ip, port)).to_vec());
-    }
-    let found: Vec<_> = (host, port).to_socket_addrs().map_err(|_| ureq::Error::HostNotFound)?.collect();
-    judge(found, guard)
+    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    is_localhost(host).then(|| loopback.map(|ip| SocketAddr::new(ip, port)).to_vec())
+}
+
+/// Asks the system for the addresses of a name, which may take as long as its name servers do.
+#[must_use]
+pub fn look_up(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
+    (host, port).to_socket_addrs().ok().map(Iterator::collect)
 }
 
 /// One private address among several is enough to refuse: the next look-up could pick it.

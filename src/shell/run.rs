@@ -16,6 +16,7 @@ use std::time::Duration;
 use smol::LocalExecutor;
 
 use super::answers::Answers;
+use super::bus::{self, Links};
 use super::calls::Calls;
 use super::clock::Clock;
 use super::committer::Committer;
@@ -125,6 +126,7 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
     let committer = Committer::start(Durable(Arc::clone(&ledger)))
         .map_err(|error| StartFault::System("ledger thread", error))?;
     let calls = Calls::new(None).map_err(|error| StartFault::System("certificates", error))?;
+    let links = Links::new(None).map_err(|error| StartFault::System("certificates", error))?;
     let world = World::new(Parts {
         clock,
         agent,
@@ -135,6 +137,7 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
         version: start.version,
         committer,
         calls,
+        links,
         sense: Sense::new(&dir),
         port: Port::new(http::Limits::default()),
         hub: Hub::new(config.websocket.max_connections),
@@ -207,6 +210,7 @@ async fn live<'a>(
     let background = [
         executor.spawn(world.listen_to_commits()),
         executor.spawn(world.listen_to_calls()),
+        executor.spawn(bus::keep_bus(world)),
         executor.spawn(world.keep_time()),
         executor.spawn(listen_to_signals(world, signals, start)),
         executor.spawn(settle(&start.config.ledger.path)),

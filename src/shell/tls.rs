@@ -38,7 +38,8 @@ impl Tls {
         Ok(Self { extra, config: OnceLock::new() })
     }
 
-    fn config(&self) -> Arc<ClientConfig> {
+    /// The configuration of a client.
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(self.config.get_or_init(|| Arc::new(config_with(&self.extra))))
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use smol::channel::{self, Receiver, Sender};
 
 use super::bell::Bell;
+use super::bus::Links;
 use super::calls::Calls;
 use super::clock::Clock;
 use super::committer::{Commits, Committer};
@@ -39,6 +40,7 @@ pub struct World {
     pub(super) security: RefCell<Security>,
     pub(super) version: &'static str,
     pub(super) http: RefCell<HttpCounters>,
+    pub(super) links: Links,
     committer: Committer,
     calls: Calls,
     in_flight: RefCell<BTreeMap<CallId, (CorrelationId, Call)>>,
@@ -75,6 +77,8 @@ pub struct Parts {
     pub committer: Committer,
     /// The threads that wait for peers.
     pub calls: Calls,
+    /// The link to the event bus.
+    pub links: Links,
     /// Reads the machine.
     pub sense: Sense,
     /// The open port.
@@ -106,6 +110,7 @@ impl World {
             security: RefCell::new(parts.security),
             version: parts.version,
             http: RefCell::default(),
+            links: parts.links,
             committer: parts.committer,
             calls: parts.calls,
             in_flight: RefCell::default(),
@@ -154,6 +159,15 @@ impl World {
             Effect::Call { id, correlation, call } => self.call(id, correlation, call),
             Effect::Respond { request, answer } => {
                 self.respond(request, answer);
+                None
+            }
+            Effect::BusOpen { link, url, host_header } => self.links.open(link, url, host_header),
+            Effect::BusSend { link, message } => {
+                let frame = wire::bus::encode(&message, self.agent.borrow().setup());
+                self.links.send(link, frame)
+            }
+            Effect::BusClose { link } => {
+                self.links.close(link);
                 None
             }
             Effect::Sample => {

@@ -123,7 +123,7 @@ fn registration(setup: &Setup, alexos: &AlexosSetup, at: Wall) -> String {
 }
 
 /// The documented envelope: that of both Python clients, with the event's id and message beside.
-fn envelope(event: &Event, id: EventId) -> String {
+pub(super) fn envelope(event: &Event, id: EventId) -> String {
     let data = Json::parse(event.metadata.0.as_bytes()).ok();
     let asks = data.and_then(|data| data.some("requires_attention")).and_then(Json::bool);
     let mut out = String::with_capacity(400 + event.message.len() + event.metadata.0.len());
@@ -156,7 +156,7 @@ fn public_event(event: &Event, id: EventId) -> String {
     out
 }
 
-fn report_envelope(report: &HealthReport, setup: &Setup) -> String {
+pub(super) fn report_envelope(report: &HealthReport, setup: &Setup) -> String {
     let mut out = String::from("{");
     push_text(&mut out, "id", &report.id.to_string());
     push_text(&mut out, "event_type", REPORT_TYPE);

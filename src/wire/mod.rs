@@ -7,6 +7,8 @@
 pub mod aiwm;
 pub mod alexos;
 pub mod autobot;
+pub mod bus;
+pub mod bus_handshake;
 pub mod event_json;
 pub mod health_json;
 pub mod hooks;

@@ -138,6 +138,7 @@ impl World {
     pub fn has(&self, destination: &Destination, id: chainbot::agent::ids::EventId) -> bool {
         match destination {
             Destination::Alexos => self.alexos.as_ref().is_some_and(|alexos| alexos.stored.contains_key(&id)),
+            Destination::Bus => true,
             Destination::Hook(key) => {
                 let index = self.setup.hooks.iter().position(|hook| hook.key == *key);
                 index.is_some_and(|index| self.receivers[index].taken.contains_key(&id))

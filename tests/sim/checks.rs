@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chainbot::agent::bus::Bus;
 use chainbot::agent::effect::{BeatStatus, Call, IntakeAnswer};
 use chainbot::agent::event::{Event, EventFilter};
 use chainbot::agent::ids::{CallId, DedupeKey, Destination, EventId, LedgerId, RequestId, Seq, Ticket};
@@ -76,7 +77,7 @@ pub struct Checks {
 impl Checks {
     /// A model of a world in which nothing is written yet.
     pub fn new(setup: &Setup, is_capped: bool) -> Self {
-        let alexos = setup.alexos.iter().map(|_| (Destination::Alexos, EventFilter::default()));
+        let alexos = setup.alexos.iter().map(|_| (Destination::Alexos, Bus::filter()));
         let hooks = setup.hooks.iter().map(|hook| (Destination::Hook(hook.key.clone()), hook.filter.clone()));
         let readers =
             alexos.chain(hooks).map(|(name, filter)| (name, Reader { filter, ..Reader::default() }));

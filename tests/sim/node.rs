@@ -99,6 +99,9 @@ impl World {
             }
             Effect::Call { id, correlation, call } => self.call(id, correlation, call),
             Effect::Respond { request, answer } => self.respond(request, &answer),
+            Effect::BusOpen { .. } | Effect::BusSend { .. } | Effect::BusClose { .. } => {
+                unreachable!("no world has an event bus")
+            }
             Effect::Sample => self.after(1, Happening::SampleDone { boot }),
             Effect::Published { last } => self.checks.on_published(last),
             Effect::Exit => {
@@ -301,6 +304,10 @@ fn trace_input(input: &Input) {
             let keyed = if dedupe.is_some() { " with id" } else { "" };
             note!("-> request {}: {}{keyed}, known {:?}", request.0, draft.message, known.map(|seq| seq.0));
         }
+        Input::BusOpened { link } => note!("-> bus {} open", link.0),
+        Input::BusRefused { link, status } => note!("-> bus {} refused: {status}", link.0),
+        Input::BusMessage { link, message, .. } => note!("-> bus {}: {message:?}", link.0),
+        Input::BusClosed { link, end } => note!("-> bus {} closed: {end}", link.0),
         Input::Sampled(_) => note!("-> sampled"),
         Input::Reconfigured(_) => note!("-> reconfigured"),
         Input::StopAsked(reason) => note!("-> stop asked: {reason:?}"),
