@@ -48,7 +48,8 @@ pub(super) async fn attend(socket: Async<TcpStream>, peer: SocketAddr, seat: Sea
             }
             Next::Request => match try_upgrade(&line, peer, &service) {
                 Some(upgrade) => return enter_upgraded(line, alarm, seat, upgrade).await,
-                None => exchange(&mut line, &mut alarm, peer, &seat, &service).await,
+                // Boxed: an idle connection, or one that becomes a socket, must not hold hyper's room.
+                None => Box::pin(exchange(&mut line, &mut alarm, peer, &seat, &service)).await,
             },
         };
         match outcome {
