@@ -11,7 +11,7 @@ use super::input::{AiwmReply, CommitFault, Fault, Input, Outcome, Verdict};
 use super::lanes::{Kind, Lane};
 use super::memory::{FactKey, Write};
 use super::registration::{Change as RegistrationChange, Wish};
-use super::session::Change as SessionChange;
+use super::session::{Change as SessionChange, Session};
 use super::setup::{AlexosSetup, Setup};
 use super::time::Mono;
 use super::timers::Timer;
@@ -406,7 +406,8 @@ impl Agent {
             self.renew_alexos(old.alexos.as_ref());
         }
         if old.aiwm != self.setup.aiwm {
-            self.session = self.setup.aiwm.as_ref().map(|setup| self.new_session(setup, None, None));
+            let (answer, fact) = self.session.take().map(Session::into_memory).unwrap_or_default();
+            self.session = self.setup.aiwm.as_ref().map(|setup| self.new_session(setup, answer, fact));
             self.lanes.orphan(|kind| kind.lane() == Lane::Aiwm);
         }
         let interval =
@@ -575,7 +576,7 @@ impl Agent {
             };
             causes.push((Cause::Ledger, why.to_owned()));
         }
-        if let Some(why) = self.session.as_ref().and_then(super::session::Session::attention) {
+        if let Some(why) = self.session.as_ref().and_then(Session::attention) {
             causes.push((Cause::Aiwm, why));
         }
         if let Some(why) = self.alexos.as_ref().and_then(|alexos| alexos.registration.attention()) {
@@ -638,7 +639,7 @@ impl Agent {
         }
         consider(self.health.deadline(), Timer::Report);
         if self.lanes.is_free(Lane::Aiwm, 0)
-            && let Some((at, timer)) = self.session.as_ref().and_then(super::session::Session::deadline)
+            && let Some((at, timer)) = self.session.as_ref().and_then(Session::deadline)
         {
             consider(Some(at), timer);
         }

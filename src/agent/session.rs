@@ -133,6 +133,12 @@ impl Session {
         }
     }
 
+    /// What the controller last said, and its text in the ledger: goes over into the session of another config.
+    #[must_use]
+    pub fn into_memory(self) -> (Option<ControllerAnswer>, Option<String>) {
+        (self.answer, self.fact)
+    }
+
     /// The next call, if one is due. At most one is in flight.
     #[must_use]
     pub fn wish(&self, now: Mono) -> Option<Call> {

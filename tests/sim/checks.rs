@@ -19,6 +19,8 @@ use crate::peers::find_post;
 const FAILED_PER_MINUTE_MAX: u32 = 75;
 /// Calls of a minute to AIWM: three quick tries of each of connect and heartbeat, and the beats.
 const AIWM_PER_MINUTE_MAX: u32 = 15;
+/// Deadlines of a second. A commit may be due every 50 ms beside what else there is.
+const WAKES_PER_SECOND_MAX: u32 = 40;
 /// How long a client may wait: the agent's own bound, and the time by which a tick may be late.
 const ANSWER_MAX_MS: u64 = limits::COMMIT_WAIT_MAX_MS + 2_000;
 /// Room in the journal beside what clients bring: the agent's own events, cursors and facts.
@@ -68,6 +70,7 @@ pub struct Checks {
     last_ticket: Option<Ticket>,
     tokens: BTreeSet<String>,
     asked: BTreeMap<RequestId, u64>,
+    wakes: (u64, u32),
     published: u64,
     minute: u64,
     failed: BTreeMap<Peer, u32>,
@@ -99,6 +102,7 @@ impl Checks {
             last_ticket: None,
             tokens: BTreeSet::new(),
             asked: BTreeMap::new(),
+            wakes: (0, 0),
             published: 0,
             minute: 0,
             failed: BTreeMap::new(),
@@ -312,6 +316,13 @@ impl Checks {
     /// A client asks.
     pub fn on_request(&mut self, now: u64, request: RequestId) {
         self.asked.insert(request, now);
+    }
+
+    /// The agent is called because its deadline came.
+    pub fn on_wake(&mut self, now: u64) {
+        let (second, count) = self.wakes;
+        self.wakes = if second == now / 1_000 { (second, count + 1) } else { (now / 1_000, 1) };
+        assert!(count <= WAKES_PER_SECOND_MAX, "a busy loop: {count} deadlines within a second");
     }
 
     /// Nobody waits for longer than was promised.

@@ -226,6 +226,7 @@ impl World {
         trace::at(self.now);
         self.steps += 1;
         if wake == Some(at) {
+            self.checks.on_wake(self.now);
             self.feed(Input::Tick);
         } else if let Some(Reverse(timed)) = self.queue.pop() {
             self.happen(timed.what);
