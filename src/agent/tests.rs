@@ -526,6 +526,16 @@ fn a_new_config_keeps_cursors_and_waits_for_calls_of_the_old_one() {
 }
 
 #[test]
+fn a_new_config_keeps_what_aiwm_said() {
+    let controller = ControllerAnswer { instruction: "be brief".to_owned(), ..ControllerAnswer::default() };
+    let mut driver = Driver::new(with_aiwm(), Memory { controller: Some(controller), ..memory() });
+    driver.settle(Input::Tick);
+    let other = AiwmSetup { heartbeat_interval_ms: 20_000, ..aiwm() };
+    driver.settle(Input::Reconfigured(Box::new(Setup { aiwm: Some(other), ..alone() })));
+    assert_eq!(driver.agent.status(now(0)).aiwm.expect("configured").instruction_bytes, "be brief".len());
+}
+
+#[test]
 fn the_same_inputs_make_the_same_effects() {
     let run = || {
         let setup = Setup { hooks: vec![hook("k")], aiwm: Some(aiwm()), ..with_alexos() };

@@ -83,17 +83,23 @@ impl World {
     }
 
     fn reply(&mut self, answer: Answer, fate: Fate, over_tls: bool) -> HttpReply {
-        let mut body = answer.body;
+        let (mut status, mut body) = (answer.status, answer.body);
+        let is_good = (200..300).contains(&status);
         match fate {
-            Fate::Garbage => body = garbage(&mut self.rng),
-            Fate::Truncated => {
+            // Something in between speaks: as itself, or in place of an answer that was good.
+            Fate::Garbage => {
+                status =
+                    if is_good && self.rng.chance(500) { status } else { self.rng.pick(&[502, 503, 504]) };
+                body = garbage(&mut self.rng);
+            }
+            Fate::Truncated if is_good => {
                 let kept = self.rng.below(body.len() as u64 + 1);
                 body.truncate(usize::try_from(kept).expect("fits"));
             }
             _ => {}
         }
         HttpReply {
-            status: answer.status,
+            status,
             retry_after: answer.retry_after_s.map(|seconds| seconds.to_string()),
             date: Some(format_http_date(Wall(Clock::true_ms(self.now)))),
             body,

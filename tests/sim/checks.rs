@@ -19,6 +19,8 @@ use crate::peers::find_post;
 const FAILED_PER_MINUTE_MAX: u32 = 75;
 /// Calls of a minute to AIWM: three quick tries of each of connect and heartbeat, and the beats.
 const AIWM_PER_MINUTE_MAX: u32 = 15;
+/// The only status by which a peer of these worlds says that an event itself is no good.
+const NOT_VALID: u16 = 422;
 /// Deadlines of a second. A commit may be due every 50 ms beside what else there is.
 const WAKES_PER_SECOND_MAX: u32 = 40;
 /// How long a client may wait: the agent's own bound, and the time by which a tick may be late.
@@ -483,7 +485,8 @@ impl Checks {
                 reader.settled.insert(seq);
                 reader.settled_this_run.insert(seq);
             }
-            Verdict::Refused { .. } => {
+            Verdict::Refused { status, .. } => {
+                assert_eq!(*status, NOT_VALID, "event {seq} is parked for what is not its own fault");
                 reader.settled.insert(seq);
                 reader.parked.insert(seq);
             }
