@@ -230,8 +230,9 @@ impl Line {
         }
         let due = now() + time_max;
         let mut dropped = 0;
-        let mut bytes = [0; READ_BYTES];
         poll_fn(|cx| {
+            // Here and not outside: what lives across a wait is part of every connection's task.
+            let mut bytes = [0; READ_BYTES];
             while dropped < LINGER_BYTES_MAX {
                 match Pin::new(&mut &self.socket).poll_read(cx, &mut bytes) {
                     Poll::Ready(Ok(n)) if n > 0 => dropped += n,
