@@ -1,5 +1,6 @@
 //! hyper's reading and writing, over a line: it sees the bytes of one request and nothing beyond.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,11 +9,11 @@ use std::task::{Context, Poll};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::exchange::Exchange;
-use super::line::{Left, Line};
+use super::line::Line;
 
 /// One request's view of a connection.
 pub(super) struct Adapter<'a> {
-    pub(super) line: &'a mut Line,
+    pub(super) line: &'a RefCell<&'a mut Line>,
     pub(super) exchange: Rc<Exchange>,
 }
 
@@ -22,12 +23,7 @@ impl Read for Adapter<'_> {
         cx: &mut Context<'_>,
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let Adapter { line, exchange } = self.get_mut();
-        if line.left == Left::Exactly(0) && exchange.is_endless() {
-            // Nothing put into `buf` tells hyper that the client has left, and hyper drops the answer.
-            return line.poll_closed(cx).map(Ok);
-        }
-        line.poll_pass(cx, buf.remaining(), |bytes| buf.put_slice(bytes))
+        self.line.borrow_mut().poll_pass(cx, buf.remaining(), |bytes| buf.put_slice(bytes))
     }
 }
 
@@ -55,7 +51,7 @@ impl Write for Adapter<'_> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = self.line.poll_write(cx, bufs);
+        let written = self.line.borrow().poll_write(cx, bufs);
         self.exchange.on_write(written.is_pending());
         written
     }

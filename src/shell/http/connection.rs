@@ -1,5 +1,6 @@
 //! One connection from its first byte to its last: head, exchange, head, exchange, end.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::pin;
@@ -100,9 +101,11 @@ async fn exchange(
 }
 
 async fn run_hyper(line: &mut Line, alarm: &mut Alarm, seat: &Seat, exchange: &Rc<Exchange>) -> Outcome {
-    let adapter = Adapter { line, exchange: exchange.clone() };
+    let line = RefCell::new(line);
+    let adapter = Adapter { line: &line, exchange: exchange.clone() };
     let mut builder = Builder::new();
-    builder.max_buf_size(HYPER_BYTES_MAX).header_read_timeout(None);
+    // hyper would keep a second buffer of 8 KiB for each request under way, to read the client's leaving into.
+    builder.max_buf_size(HYPER_BYTES_MAX).header_read_timeout(None).half_close(true);
     let mut hyper = pin!(builder.serve_connection(adapter, Handler(exchange.clone())));
     poll_fn(|cx| {
         seat.watch_stop(cx);
@@ -116,6 +119,9 @@ async fn run_hyper(line: &mut Line, alarm: &mut Alarm, seat: &Seat, exchange: &R
             }
             if exchange.is_finished() {
                 return Poll::Ready(if exchange.is_closing() { Outcome::Last } else { Outcome::Kept });
+            }
+            if exchange.is_endless() && line.borrow_mut().poll_left(cx).is_ready() {
+                return Poll::Ready(Outcome::Lost);
             }
             if alarm.poll_due(cx, exchange.due()).is_pending() {
                 return Poll::Pending;

@@ -186,8 +186,11 @@ impl Line {
         }
     }
 
-    /// Ready when the client has closed its side or broken the connection; reads ahead to find out.
-    pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the client has closed its side or broken the connection after its request; reads ahead to find out.
+    pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.left != Left::Exactly(0) {
+            return Poll::Pending;
+        }
         while self.ahead.len() < HEAD_BYTES_MAX {
             match ready!(self.poll_fill(cx)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
