@@ -577,6 +577,47 @@ fn connections_beyond_the_limit_are_turned_away_and_seats_come_free() {
 }
 
 #[test]
+fn a_request_waits_for_its_turn_and_an_endless_answer_keeps_none_waiting() {
+    let limits = Limits { exchanges_max: 1, head_time_max: PATIENCE, write_stall_max: PATIENCE, ..quick() };
+    against(limits, async |server| {
+        let mut endless = server.client().await;
+        endless.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        endless.head().await;
+        let mut first = server.client().await;
+        first.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        bounded("the first turn", async {
+            while server.echo.asked.borrow().len() < 2 {
+                Timer::after(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        let mut second = server.client().await;
+        second.send(GET).await;
+        server.wait_until_open(3).await;
+        assert_eq!(server.echo.asked.borrow().len(), 2, "the second waits");
+        server.echo.may_answer.set(true);
+        assert_eq!((first.reply().await.status, second.reply().await.status), (200, 200));
+    });
+}
+
+#[test]
+fn a_turn_that_does_not_come_is_answered_503() {
+    let limits = Limits { exchanges_max: 1, ..quick() };
+    against(limits, async |server| {
+        let mut first = server.client().await;
+        first.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        server.wait_until_open(1).await;
+        let mut second = server.client().await;
+        second.send(GET).await;
+        let said = second.reply().await;
+        assert_eq!(said.status, 503);
+        assert!(said.head.contains("retry-after: 5") && said.head.contains("connection: close"));
+        server.echo.may_answer.set(true);
+        assert_eq!(first.reply().await.status, 200);
+    });
+}
+
+#[test]
 fn one_address_gets_its_share_and_the_last_seat_is_for_loopback() {
     let limits =
         Limits { loopback_exempt: false, connections_per_address_max: 2, head_time_max: PATIENCE, ..quick() };

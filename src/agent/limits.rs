@@ -19,6 +19,11 @@ pub const HEADERS_MAX: usize = 64;
 pub const CONNECTIONS_MAX: usize = 64;
 /// Most connections of one foreign address at once. Beyond: the new one is closed at once.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 16;
+/// Most requests that are read, decided and answered at once; each holds about 20 KiB. Beyond: a request waits for its turn
+/// for `HEAD_TIME_MAX_MS` and is then answered 503 with Retry-After and close.
+pub const EXCHANGES_MAX: usize = 24;
+/// How many of them may be those of other machines.
+pub const FOREIGN_EXCHANGES_MAX: usize = 20;
 /// Time for a request head to arrive, in milliseconds. Beyond: closed.
 pub const HEAD_TIME_MAX_MS: u64 = 10_000;
 /// Time for a request body to arrive, in milliseconds. Beyond: 408 and close.
@@ -97,4 +102,7 @@ const _: () = assert!(HOOK_CALLS_MAX + 2 <= CALLS_MAX, "ALEX OS and AIWM need a 
 const _: () = assert!(BODY_BYTES_MAX * 2 <= JOURNAL_BYTES_MAX, "two largest events must fit the journal");
 const _: () = assert!(COMMIT_BATCH_RECORDS <= JOURNAL_WRITES_MAX);
 const _: () = assert!(BODY_BYTES_MAX * 2 <= BODIES_BYTES_MAX, "loopback and one stranger need a body each");
+const _: () =
+    assert!(CONNECTIONS_PER_ADDRESS_MAX < FOREIGN_EXCHANGES_MAX, "one address must not hold every turn");
+const _: () = assert!(FOREIGN_EXCHANGES_MAX < EXCHANGES_MAX && EXCHANGES_MAX <= CONNECTIONS_MAX);
 const _: () = assert!(CONNECTIONS_PER_ADDRESS_MAX < CONNECTIONS_MAX);

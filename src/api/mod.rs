@@ -30,6 +30,7 @@ mod testing;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 pub use access::Security;
 pub use events::{EventsQuery, Follow};
@@ -251,15 +252,45 @@ fn follow(view: &View<'_>, request: &Request<'_>) -> Result<Decision, Response> 
     Ok(Decision::Follow(follow))
 }
 
+/// The documents made of the route table. They are the same for the life of the process, and the largest answers of a
+/// fixed size: so all who read one share its bytes.
+fn document(endpoint: Endpoint, version: &str) -> Option<&'static [u8]> {
+    static OPENAPI: OnceLock<String> = OnceLock::new();
+    static DOCS: OnceLock<String> = OnceLock::new();
+    let text = match endpoint {
+        Endpoint::OpenApi => OPENAPI.get_or_init(|| exact(openapi::render(ROUTES, version))),
+        Endpoint::Docs => DOCS.get_or_init(|| exact(pages::html(ROUTES, version))),
+        _ => return None,
+    };
+    Some(text.as_bytes())
+}
+
+fn exact(mut text: String) -> String {
+    text.shrink_to_fit();
+    text
+}
+
 fn answer(view: &View<'_>, route: &Route, role: routes::Role) -> Response {
-    let (status, body) = match route.endpoint {
+    let shape = route.answers.first().map_or(Shape::Problem, |(_, shape)| *shape);
+    let mut response = match document(route.endpoint, view.version) {
+        Some(bytes) => Response { body: Cow::Borrowed(bytes), ..Response::shaped(200, shape, String::new()) },
+        None => {
+            let (status, body) = made(view, route, role);
+            Response::shaped(status, shape, body)
+        }
+    };
+    response = response.with("cache-control", "no-store");
+    if shape == Shape::Page { with_page_headers(response) } else { response }
+}
+
+/// Status and body of an answer that is made anew each time.
+fn made(view: &View<'_>, route: &Route, role: routes::Role) -> (u16, String) {
+    match route.endpoint {
         Endpoint::Service => (200, views::service(view)),
         Endpoint::Health => views::health(view, role),
         Endpoint::Status => (200, views::status(view)),
         Endpoint::Metrics => (200, metrics::render(view)),
         Endpoint::Config => (200, (view.config_json)()),
-        Endpoint::OpenApi => (200, openapi::render(ROUTES, view.version)),
-        Endpoint::Docs => (200, pages::html(ROUTES, view.version)),
         Endpoint::PolledHealth => (200, chainbot::polled_health(view)),
         Endpoint::AlexAgentList => (200, chainbot::agent_list(view)),
         Endpoint::AiAgentList | Endpoint::WorkflowList => (200, "[]".to_owned()),
@@ -273,13 +304,13 @@ fn answer(view: &View<'_>, route: &Route, role: routes::Role) -> Response {
         Endpoint::WebhookService => (200, chainbot::webhook_service(view)),
         Endpoint::WebhookHealth => (200, chainbot::webhook_health(view)),
         Endpoint::Socket(_) => (200, views::socket_health(view)),
-        Endpoint::Webhook(_) | Endpoint::Events | Endpoint::EventStream | Endpoint::Broadcast => {
-            (500, String::new())
-        }
-    };
-    let shape = route.answers.first().map_or(Shape::Problem, |(_, shape)| *shape);
-    let response = Response::shaped(status, shape, body).with("cache-control", "no-store");
-    if shape == Shape::Page { with_page_headers(response) } else { response }
+        Endpoint::Webhook(_)
+        | Endpoint::Events
+        | Endpoint::EventStream
+        | Endpoint::Broadcast
+        | Endpoint::OpenApi
+        | Endpoint::Docs => (500, String::new()),
+    }
 }
 
 fn with_page_headers(response: Response) -> Response {

@@ -20,9 +20,11 @@ use crate::agent::ids::{DedupeKey, EventId, LedgerId, Seq};
 use crate::api::{self, Decision, EventsQuery, Follow, ProcessFacts, Request, Response, View};
 use crate::ledger::Ledger;
 
-/// Events of a stream that are in memory at once, and about how many bytes of them.
+/// Events of a stream that are read at once, and about how many bytes of them: the last of them may be large.
 const PAGE_EVENTS: usize = 32;
-const PAGE_BYTES: usize = 8 * 1024;
+const PAGE_BYTES: usize = 4 * 1024;
+/// Bytes of a stream that are in memory while its client does not read.
+const PIECE_BYTES: usize = 8 * 1024;
 
 /// Answers requests out of the world.
 pub struct Answers {
@@ -181,6 +183,8 @@ fn events(world: &World, query: EventsQuery) -> Answer {
         query,
         is_first: true,
         last: None,
+        given: 0,
+        given_of: None,
         step: Step::Head,
     };
     Answer {
@@ -210,33 +214,80 @@ struct EventStream {
     left: usize,
     is_first: bool,
     last: Option<EventId>,
+    /// Bytes of the page at hand that the client has already.
+    given: usize,
+    /// The first event of that page.
+    given_of: Option<Seq>,
     step: Step,
 }
 
+/// A page as text, and where the stream stands once the client has it.
+struct Rendered {
+    text: String,
+    first: Option<Seq>,
+    is_first: bool,
+    last: Option<EventId>,
+    after: Seq,
+    left: usize,
+    is_end: bool,
+}
+
 impl EventStream {
-    fn next_page(&mut self) -> Chunk {
-        let limit = self.left.min(PAGE_EVENTS);
-        let Ok(page) = self.ledger.page(self.after, &self.query.filter, limit, PAGE_BYTES) else {
+    /// The next piece. A page with a large event is made anew for each of its pieces, so that no client holds more than
+    /// one piece in memory.
+    fn next_piece(&mut self) -> Chunk {
+        let Some(page) = self.render() else { return Chunk::Cut };
+        if self.given > 0 && page.first != self.given_of {
+            // The ledger dropped the event meanwhile.
             return Chunk::Cut;
-        };
-        let mut text = String::new();
-        for event in page.events.iter().take_while(|event| event.seq <= self.upto) {
-            api::events::push(&mut text, event, self.ledger_id, self.is_first);
-            self.is_first = false;
-            self.last = Some(EventId { seq: event.seq, ledger: self.ledger_id });
-            self.left -= 1;
         }
-        self.after = page.next;
-        if page.end || page.next >= self.upto {
-            // Everything was looked at: whoever goes on from here need not look again.
-            let seen = EventId { seq: self.upto, ledger: self.ledger_id };
-            self.last = self.last.max((self.upto > self.query.after).then_some(seen));
+        let bytes = page.text.into_bytes();
+        let Some(rest) = bytes.get(self.given..) else { return Chunk::Cut };
+        if rest.len() > PIECE_BYTES {
+            let piece = rest[..PIECE_BYTES].to_vec();
+            self.given += PIECE_BYTES;
+            self.given_of = page.first;
+            return Chunk::Bytes(piece);
         }
-        if page.end || self.left == 0 || page.next >= self.upto {
-            text.push_str(&api::events::tail(&self.query, self.last));
+        let piece = rest.to_vec();
+        (self.given, self.given_of) = (0, None);
+        (self.is_first, self.last, self.after, self.left) = (page.is_first, page.last, page.after, page.left);
+        if page.is_end {
             self.step = Step::Ended;
         }
-        Chunk::Bytes(text.into_bytes())
+        Chunk::Bytes(piece)
+    }
+
+    fn render(&self) -> Option<Rendered> {
+        let limit = self.left.min(PAGE_EVENTS);
+        let page = self.ledger.page(self.after, &self.query.filter, limit, PAGE_BYTES).ok()?;
+        let events = page.events.iter().take_while(|event| event.seq <= self.upto);
+        let mut rendered = Rendered {
+            text: String::new(),
+            first: page.events.first().map(|event| event.seq),
+            is_first: self.is_first,
+            last: self.last,
+            after: page.next,
+            left: self.left,
+            is_end: false,
+        };
+        for event in events {
+            api::events::push(&mut rendered.text, event, self.ledger_id, rendered.is_first);
+            rendered.is_first = false;
+            rendered.last = Some(EventId { seq: event.seq, ledger: self.ledger_id });
+            rendered.left -= 1;
+        }
+        let is_seen = page.end || page.next >= self.upto;
+        if is_seen {
+            // Everything was looked at: whoever goes on from here need not look again.
+            let seen = EventId { seq: self.upto, ledger: self.ledger_id };
+            rendered.last = rendered.last.max((self.upto > self.query.after).then_some(seen));
+        }
+        rendered.is_end = is_seen || rendered.left == 0;
+        if rendered.is_end {
+            rendered.text.push_str(&api::events::tail(&self.query, rendered.last));
+        }
+        Some(rendered)
     }
 }
 
@@ -247,8 +298,86 @@ impl ChunkSource for EventStream {
                 self.step = Step::Pages;
                 Chunk::Bytes(api::events::HEAD.as_bytes().to_vec())
             }
-            Step::Pages => self.next_page(),
+            Step::Pages => self.next_piece(),
             Step::Ended => Chunk::End,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::event::{Event, EventFilter, JsonText, Severity, Source};
+    use crate::agent::memory::Write;
+    use crate::agent::time::Wall;
+    use crate::ledger::{Limits, SIZE_MIN_BYTES};
+
+    fn event(seq: u64, bytes: usize) -> Write {
+        Write::Event(Event {
+            seq: Seq(seq),
+            at: Wall(0),
+            kind: "test".to_owned(),
+            source: Source::Chainbot,
+            severity: Severity::Info,
+            message: "m".to_owned(),
+            metadata: JsonText(format!(r#"{{"filler":"{}"}}"#, "x".repeat(bytes))),
+        })
+    }
+
+    fn stream(ledger: &Arc<Ledger>, upto: u64) -> EventStream {
+        let query = EventsQuery {
+            after: Seq(0),
+            filter: EventFilter::default(),
+            limit: 1_000,
+            since: "0".to_owned(),
+        };
+        EventStream {
+            ledger: Arc::clone(ledger),
+            ledger_id: LedgerId(7),
+            after: Seq(0),
+            upto: Seq(upto),
+            left: query.limit,
+            query,
+            is_first: true,
+            last: None,
+            given: 0,
+            given_of: None,
+            step: Step::Head,
+        }
+    }
+
+    fn pieces(mut stream: EventStream) -> Vec<Vec<u8>> {
+        let mut pieces = Vec::new();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        loop {
+            match stream.poll_next(&mut cx) {
+                Poll::Ready(Chunk::Bytes(bytes)) => pieces.push(bytes),
+                Poll::Ready(Chunk::End) => return pieces,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn large_and_small_events_are_streamed_in_small_pieces_and_nothing_is_lost() {
+        let dir = std::env::temp_dir().join(format!("chainbot-stream-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a folder of our own");
+        let limits = Limits { size_max_bytes: SIZE_MIN_BYTES, events_max: 1_000 };
+        let (ledger, _) = Ledger::open_file(&dir.join("l.redb"), limits, 7).expect("a new one");
+        let writes: Vec<Write> =
+            (1..=200).map(|seq| event(seq, if seq % 50 == 3 { 50_000 } else { 300 })).collect();
+        for batch in writes.chunks(20) {
+            ledger.commit(&[batch.to_vec()]).expect("room");
+        }
+        let ledger = Arc::new(ledger);
+        let pieces = pieces(stream(&ledger, 190));
+        assert!(pieces.iter().all(|piece| piece.capacity() <= PIECE_BYTES), "one client's memory");
+        let text = String::from_utf8(pieces.concat()).expect("pieces are cut at bytes, the whole is text");
+        let ids: Vec<&str> =
+            text.split("\"id\":\"").skip(1).filter_map(|rest| rest.split('-').next()).collect();
+        let wanted: Vec<String> = (1..=190).map(|seq| format!("{seq:012x}")).collect();
+        assert_eq!(ids, wanted);
+        assert!(crate::wire::json::Json::parse(text.as_bytes()).is_ok());
+        std::fs::remove_dir_all(&dir).expect("it is ours");
     }
 }

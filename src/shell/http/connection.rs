@@ -11,10 +11,11 @@ use async_io::Async;
 use hyper::server::conn::http1::Builder;
 
 use super::adapter::Adapter;
-use super::alarm::Alarm;
+use super::alarm::{Alarm, now};
 use super::exchange::{Exchange, Handler};
 use super::line::{Left, Line, Next};
-use super::port::Seat;
+use super::port::{Seat, Turn};
+use super::refusal::Refusal;
 use super::service::{Service, Upgrade};
 use super::upgrade;
 
@@ -41,12 +42,7 @@ pub(super) async fn attend(socket: Async<TcpStream>, peer: SocketAddr, seat: Sea
     loop {
         let outcome = match line.next(&seat, &mut alarm, patience).await {
             Next::Gone => Outcome::Lost,
-            Next::Refuse(refusal) => {
-                log::debug!("request_refused peer={peer} reason={refusal:?}");
-                seat.port.count(refusal.status());
-                let was_written = line.write(&mut alarm, &refusal.to_wire(), limits.write_stall_max).await;
-                if was_written { Outcome::Last } else { Outcome::Lost }
-            }
+            Next::Refuse(refusal) => refuse(refusal, &line, &mut alarm, peer, &seat).await,
             Next::Request => match try_upgrade(&line, peer, &service) {
                 Some(upgrade) => return enter_upgraded(line, alarm, seat, upgrade).await,
                 // Boxed: an idle connection, or one that becomes a socket, must not hold hyper's room.
@@ -84,23 +80,50 @@ async fn enter_upgraded(line: Line, mut alarm: Alarm, seat: Seat, upgrade: Upgra
     port.wake_watchers();
 }
 
+async fn refuse(refusal: Refusal, line: &Line, alarm: &mut Alarm, peer: SocketAddr, seat: &Seat) -> Outcome {
+    log::debug!("request_refused peer={peer} reason={refusal:?}");
+    seat.port.count(refusal.status());
+    let was_written = line.write(alarm, &refusal.to_wire(), seat.port.limits().write_stall_max).await;
+    if was_written { Outcome::Last } else { Outcome::Lost }
+}
+
+/// Waits until the request may begin; `None` if that takes too long.
+async fn turn<'s>(alarm: &mut Alarm, peer: SocketAddr, seat: &'s Seat) -> Option<Turn<'s>> {
+    let due = now() + seat.port.limits().head_time_max;
+    let mut turn = pin!(seat.port.turn(peer.ip()));
+    poll_fn(|cx| match turn.as_mut().poll(cx) {
+        Poll::Ready(turn) => Poll::Ready(Some(turn)),
+        Poll::Pending => alarm.poll_due(cx, Some(due)).map(|()| None),
+    })
+    .await
+}
+
 async fn exchange(
     line: &mut Line,
     alarm: &mut Alarm,
     peer: SocketAddr,
     seat: &Seat,
+    turn: Turn<'_>,
     service: &Rc<dyn Service>,
 ) -> Outcome {
     let is_length_unknown = line.left == Left::Unknown;
     let exchange = Exchange::new(seat.port.clone(), service.clone(), peer, is_length_unknown);
-    let outcome = run_hyper(line, alarm, seat, &exchange).await;
+    let outcome = run_hyper(line, alarm, seat, turn, &exchange).await;
     match outcome {
         Outcome::Kept if line.left != Left::Exactly(0) => Outcome::Last,
         outcome => outcome,
     }
 }
 
-async fn run_hyper(line: &mut Line, alarm: &mut Alarm, seat: &Seat, exchange: &Rc<Exchange>) -> Outcome {
+async fn run_hyper(
+    line: &mut Line,
+    alarm: &mut Alarm,
+    seat: &Seat,
+    turn: Turn<'_>,
+    exchange: &Rc<Exchange>,
+) -> Outcome {
+    // What has no end of its own must not keep others waiting.
+    let mut turn = Some(turn);
     let line = RefCell::new(line);
     let adapter = Adapter { line: &line, exchange: exchange.clone() };
     let mut builder = Builder::new();
@@ -120,8 +143,11 @@ async fn run_hyper(line: &mut Line, alarm: &mut Alarm, seat: &Seat, exchange: &R
             if exchange.is_finished() {
                 return Poll::Ready(if exchange.is_closing() { Outcome::Last } else { Outcome::Kept });
             }
-            if exchange.is_endless() && line.borrow_mut().poll_left(cx).is_ready() {
-                return Poll::Ready(Outcome::Lost);
+            if exchange.is_endless() {
+                turn = None;
+                if line.borrow_mut().poll_left(cx).is_ready() {
+                    return Poll::Ready(Outcome::Lost);
+                }
             }
             if alarm.poll_due(cx, exchange.due()).is_pending() {
                 return Poll::Pending;

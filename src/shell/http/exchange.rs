@@ -167,11 +167,8 @@ impl Exchange {
             if bytes.len() + data.len() > self.port.limits().body_bytes_max {
                 return Err(Refusal::BodyTooLarge);
             }
-            if !share.try_grow(data.len()) {
+            if !make_room(&mut bytes, data.len(), announced, share) {
                 return Err(Refusal::BodiesFull);
-            }
-            if bytes.is_empty() && announced == data.len() {
-                bytes.reserve_exact(announced);
             }
             bytes.extend_from_slice(data);
         }
@@ -212,6 +209,22 @@ impl Exchange {
         }
         response
     }
+}
+
+/// Room for `more` bytes, taken of the share as it is taken of the memory: twice as much as before, but no more than was
+/// announced. Declines if all bodies together would be too large.
+fn make_room(bytes: &mut Vec<u8>, more: usize, announced: usize, share: &mut Share) -> bool {
+    let wanted = bytes.len() + more;
+    if wanted <= bytes.capacity() {
+        return true;
+    }
+    let doubled = wanted.next_power_of_two();
+    let capacity = if announced >= wanted { doubled.min(announced) } else { doubled };
+    if !share.try_grow(capacity - bytes.capacity()) {
+        return false;
+    }
+    bytes.reserve_exact(capacity - bytes.len());
+    true
 }
 
 /// The exchange as hyper calls it.

@@ -5,6 +5,8 @@
 //!                                    |
 //!                              one whole head
 //!                                    v
+//!                  one of the turns, of which there are fewer than seats
+//!                                    v
 //!             hyper, made anew for each request, sees that request's bytes and no others
 //!                                    |
 //!                          body within its limits

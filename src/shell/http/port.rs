@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use smol::lock::{Semaphore, SemaphoreGuard};
+
 use crate::agent::limits;
 
 /// Watchers beyond this are woken rather than kept.
@@ -19,6 +21,10 @@ pub struct Limits {
     pub connections_max: usize,
     /// Most connections of one foreign address at once.
     pub connections_per_address_max: usize,
+    /// Most requests under way at once.
+    pub exchanges_max: usize,
+    /// How many of them may be those of other machines.
+    pub foreign_exchanges_max: usize,
     /// Whether loopback has the kept seat and no share per address.
     pub loopback_exempt: bool,
     /// Largest request body in bytes. Beyond: 413 and close.
@@ -27,7 +33,7 @@ pub struct Limits {
     /// loopback. Beyond: 503 and close.
     pub bodies_bytes_max: usize,
     /// Time for a head to arrive, from its first byte on; also the time for the first byte of a connection. Beyond:
-    /// closed.
+    /// closed. As long again a request waits for its turn. Beyond: 503 and close.
     pub head_time_max: Duration,
     /// Time for a body to arrive, from the end of its head. Beyond: 408 and close.
     pub body_time_max: Duration,
@@ -46,6 +52,8 @@ impl Default for Limits {
         Limits {
             connections_max: limits::CONNECTIONS_MAX,
             connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_MAX,
+            exchanges_max: limits::EXCHANGES_MAX,
+            foreign_exchanges_max: limits::FOREIGN_EXCHANGES_MAX,
             loopback_exempt: true,
             body_bytes_max: limits::BODY_BYTES_MAX,
             bodies_bytes_max: limits::BODIES_BYTES_MAX,
@@ -65,6 +73,8 @@ pub struct Port {
     seats: RefCell<Vec<Option<Taken>>>,
     watchers: RefCell<Vec<Waker>>,
     stopping: Cell<bool>,
+    turns: Semaphore,
+    foreign_turns: Semaphore,
     bodies_bytes: Cell<usize>,
     turned_away: Cell<u64>,
     answers: [Cell<u64>; 5],
@@ -83,6 +93,8 @@ impl Port {
             seats: RefCell::default(),
             watchers: RefCell::default(),
             stopping: Cell::new(false),
+            turns: Semaphore::new(limits.exchanges_max),
+            foreign_turns: Semaphore::new(limits.foreign_exchanges_max),
             bodies_bytes: Cell::new(0),
             turned_away: Cell::new(0),
             answers: Default::default(),
@@ -163,6 +175,13 @@ impl Port {
         watchers.into_iter().for_each(Waker::wake);
     }
 
+    /// Waits for the turn of a request from `address`, in the order asked.
+    pub(super) async fn turn(&self, address: IpAddr) -> Turn<'_> {
+        let is_exempt = self.limits.loopback_exempt && address.is_loopback();
+        let foreign = if is_exempt { None } else { Some(self.foreign_turns.acquire().await) };
+        Turn { _foreign: foreign, _any: self.turns.acquire().await }
+    }
+
     /// A seat for a new connection from `address`, or `None` if there are too many.
     pub(in crate::shell) fn try_seat(self: &Rc<Port>, address: IpAddr) -> Option<Seat> {
         let mut seats = self.seats.borrow_mut();
@@ -184,6 +203,12 @@ impl Port {
         seats[index] = Some(Taken { address, waker: None });
         Some(Seat { port: self.clone(), index })
     }
+}
+
+/// The turn of a request, given back when dropped.
+pub(super) struct Turn<'p> {
+    _foreign: Option<SemaphoreGuard<'p>>,
+    _any: SemaphoreGuard<'p>,
 }
 
 /// A place among the connections, given back when dropped.

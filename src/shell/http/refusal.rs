@@ -27,6 +27,8 @@ pub(super) enum Refusal {
     BodyBroken,
     /// Other bodies fill the memory set aside for them.
     BodiesFull,
+    /// Other requests were under way for too long.
+    Busy,
     /// This is not a proxy.
     Connect,
 }
@@ -39,7 +41,7 @@ impl Refusal {
             Refusal::BodyLate => 408,
             Refusal::BodyTooLarge => 413,
             Refusal::HeadTooLarge => 431,
-            Refusal::BodiesFull => 503,
+            Refusal::BodiesFull | Refusal::Busy => 503,
         }
     }
 
@@ -50,7 +52,7 @@ impl Refusal {
             Refusal::BodyLate => "Request Timeout",
             Refusal::BodyTooLarge => "Content Too Large",
             Refusal::HeadTooLarge => "Request Header Fields Too Large",
-            Refusal::BodiesFull => "Service Unavailable",
+            Refusal::BodiesFull | Refusal::Busy => "Service Unavailable",
         }
     }
 
@@ -63,6 +65,7 @@ impl Refusal {
             Refusal::BodyTooLarge => "the body is larger than this server takes",
             Refusal::HeadTooLarge => "the head is larger than this server takes",
             Refusal::BodiesFull => "too many large requests at once, try again",
+            Refusal::Busy => "too many requests at once, try again",
         }
     }
 
@@ -78,8 +81,9 @@ impl Refusal {
     /// The whole answer as it goes over the wire, for a head that hyper does not get to see.
     pub(super) fn to_wire(self) -> Vec<u8> {
         let body = self.body();
+        let more = if self == Refusal::Busy { "retry-after: 5\r\n" } else { "" };
         format!(
-            "HTTP/1.1 {} {}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            "HTTP/1.1 {} {}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {}\r\n{more}connection: close\r\n\r\n{body}",
             self.status(),
             self.title(),
             body.len()
