@@ -507,7 +507,7 @@ impl Bus {
 
     /// For `/status`.
     #[must_use]
-    pub fn status(&self, now: Mono, durable: Seq) -> BusStatus {
+    pub fn status(&self, now: Mono, durable: Seq) -> BusStatus<'_> {
         let dialect = match &self.state {
             State::Open(open) => Some(open.dialect),
             _ => None,
@@ -523,7 +523,7 @@ impl Bus {
             last_message_age_ms: self.heard.map(|at| now.since(at)),
             behind: self.confirmed.filter(|_| is_reading).map(|seq| durable.0.saturating_sub(seq.0)),
             next_try_in_ms: next_try.map(|at| at.since(now)),
-            last_fault: self.last_fault.clone(),
+            last_fault: self.last_fault.as_deref(),
         }
     }
 }

@@ -79,6 +79,7 @@ pub struct Delivery {
     pub destination: Destination,
     /// Which events it wants.
     pub filter: EventFilter,
+    key: String,
     shown: String,
     state: State,
     cursor: Seq,
@@ -94,6 +95,7 @@ impl Delivery {
     #[must_use]
     pub fn new(destination: Destination, filter: EventFilter, shown: String, cursor: Seq) -> Self {
         Self {
+            key: destination.key(),
             destination,
             filter,
             shown,
@@ -368,10 +370,10 @@ impl Delivery {
 
     /// For `/status`.
     #[must_use]
-    pub fn status(&self, now: Mono, durable: Seq) -> DestinationStatus {
+    pub fn status(&self, now: Mono, durable: Seq) -> DestinationStatus<'_> {
         DestinationStatus {
-            key: self.destination.key(),
-            shown: self.shown.clone(),
+            key: &self.key,
+            shown: &self.shown,
             state: match self.state {
                 State::Idle => "idle",
                 State::Fetching | State::Sending { .. } => "sending",
@@ -382,7 +384,7 @@ impl Delivery {
             behind: durable.0.saturating_sub(self.cursor.0),
             attempts: self.attempts,
             next_try_in_ms: self.deadline().map(|until| until.since(now)),
-            last_fault: self.last_fault.clone(),
+            last_fault: self.last_fault.as_deref(),
         }
     }
 }

@@ -383,14 +383,14 @@ impl Session {
 
     /// For `/status`.
     #[must_use]
-    pub fn status(&self, now: Mono) -> super::status::AiwmStatus {
+    pub fn status(&self, now: Mono) -> super::status::AiwmStatus<'_> {
         let answer = self.answer.as_ref();
         super::status::AiwmStatus {
             state: self.state.as_str(),
             generation: self.generation,
             last_connect: self.last_connect,
             last_beat_age_ms: self.last_beat.map(|at| now.since(at)),
-            last_fault: self.last_fault.clone(),
+            last_fault: self.last_fault.as_deref(),
             next_try_in_ms: match &self.state {
                 State::Connected => None,
                 State::Connecting { .. } | State::Waiting { .. } => {
@@ -399,9 +399,9 @@ impl Session {
             },
             instruction_bytes: answer.map_or(0, |answer| answer.instruction.len()),
             is_fresh: self.is_fresh,
-            tools: answer.and_then(|answer| answer.tools.clone()),
-            settings: answer.map(|answer| answer.settings.clone()).unwrap_or_default(),
-            work: self.work.clone(),
+            tools: answer.and_then(|answer| answer.tools.as_deref()),
+            settings: answer.map(|answer| answer.settings.as_slice()).unwrap_or_default(),
+            work: self.work.as_deref(),
         }
     }
 }

@@ -6,9 +6,9 @@ use super::ids::{LedgerId, Seq};
 use super::input::{CanonEntry, CommitFault, Generation, Sample, Setting};
 use super::time::{Trust, Wall};
 
-/// Everything that may be shown, at one moment.
+/// Everything that may be shown, at one moment. Borrowed from the agent: it is made for every request.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Status {
+pub struct Status<'a> {
     /// The time to write on things.
     pub at: Wall,
     /// How far it may be believed.
@@ -18,21 +18,21 @@ pub struct Status {
     /// How we are.
     pub health: Health,
     /// Why someone should look, if someone should.
-    pub attention: Option<String>,
+    pub attention: Option<&'a str>,
     /// Stopping.
     pub is_stopping: bool,
     /// The ledger.
     pub ledger: LedgerStatus,
     /// ALEX OS, if configured.
-    pub alexos: Option<AlexosStatus>,
+    pub alexos: Option<AlexosStatus<'a>>,
     /// AIWM, if enabled.
-    pub aiwm: Option<AiwmStatus>,
+    pub aiwm: Option<AiwmStatus<'a>>,
     /// ALEX OS's event receiver and the `[[webhooks]]`, in the order of the config.
-    pub destinations: Vec<DestinationStatus>,
+    pub destinations: Vec<DestinationStatus<'a>>,
     /// The last sample of the machine.
-    pub sample: Option<Sample>,
+    pub sample: Option<&'a Sample>,
     /// What was counted since the start.
-    pub counters: Counters,
+    pub counters: &'a Counters,
 }
 
 /// The ledger, as the agent knows it.
@@ -52,7 +52,7 @@ pub struct LedgerStatus {
 
 /// ALEX OS, as the agent knows it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AlexosStatus {
+pub struct AlexosStatus<'a> {
     /// `unregistered | registering | registered | retrying | not_offered | failed`.
     pub registration: &'static str,
     /// Tries since the last success.
@@ -62,22 +62,22 @@ pub struct AlexosStatus {
     /// When it last took a health report.
     pub last_report: Option<Wall>,
     /// The id that it gave us.
-    pub agent_id: Option<String>,
+    pub agent_id: Option<&'a str>,
     /// How it takes events; `None`: not found out, or not at all.
     pub events_path: Option<EventsPath>,
     /// What it last failed at, for people.
-    pub last_fault: Option<String>,
+    pub last_fault: Option<&'a str>,
     /// Milliseconds to the next try, if one is waited for.
     pub next_try_in_ms: Option<u64>,
     /// Its agents, where it offers a canon.
-    pub canon: Vec<CanonEntry>,
+    pub canon: &'a [CanonEntry],
     /// Its event bus.
-    pub bus: BusStatus,
+    pub bus: BusStatus<'a>,
 }
 
 /// The event bus, as the agent knows it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct BusStatus {
+pub struct BusStatus<'a> {
     /// `off | waiting | connecting | open | not_offered`.
     pub state: &'static str,
     /// What an open link speaks: `documented | public`.
@@ -89,12 +89,12 @@ pub struct BusStatus {
     /// Milliseconds to the next try, if one is waited for.
     pub next_try_in_ms: Option<u64>,
     /// What it last failed at, for people.
-    pub last_fault: Option<String>,
+    pub last_fault: Option<&'a str>,
 }
 
 /// AIWM, as the agent knows it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AiwmStatus {
+pub struct AiwmStatus<'a> {
     /// `connecting | connected | local | suspended | gone | refused`.
     pub state: &'static str,
     /// The shape of its answers, once seen.
@@ -104,7 +104,7 @@ pub struct AiwmStatus {
     /// Milliseconds since it last took a heartbeat.
     pub last_beat_age_ms: Option<u64>,
     /// What it last failed at, for people.
-    pub last_fault: Option<String>,
+    pub last_fault: Option<&'a str>,
     /// Milliseconds to the next try, if one is waited for.
     pub next_try_in_ms: Option<u64>,
     /// Bytes of the instruction in force.
@@ -112,20 +112,20 @@ pub struct AiwmStatus {
     /// Whether instruction, tools and settings are the controller's from this run (else: from the ledger, or none).
     pub is_fresh: bool,
     /// Allowed tools; `None`: the controller does not say.
-    pub tools: Option<Vec<String>>,
+    pub tools: Option<&'a [String]>,
     /// Settings in force.
-    pub settings: Vec<Setting>,
+    pub settings: &'a [Setting],
     /// Title of the work that waits there.
-    pub work: Option<String>,
+    pub work: Option<&'a str>,
 }
 
 /// One reader of the log.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DestinationStatus {
+pub struct DestinationStatus<'a> {
     /// `alex_os` or `webhook:<key>`.
-    pub key: String,
+    pub key: &'a str,
     /// For people: the URL without secrets.
-    pub shown: String,
+    pub shown: &'a str,
     /// `idle | sending | waiting | not_offered | disabled`.
     pub state: &'static str,
     /// The last event behind it.
@@ -137,5 +137,5 @@ pub struct DestinationStatus {
     /// Milliseconds to the next try, if one is waited for.
     pub next_try_in_ms: Option<u64>,
     /// What it last failed at, for people.
-    pub last_fault: Option<String>,
+    pub last_fault: Option<&'a str>,
 }

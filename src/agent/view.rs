@@ -9,7 +9,7 @@ use super::time::{Now, Wall};
 impl Agent {
     /// How things stand.
     #[must_use]
-    pub fn status(&self, now: Now) -> Status {
+    pub fn status(&self, now: Now) -> Status<'_> {
         let (at, trust) = self.calendar.read(now);
         let durable = self.journal.durable();
         Status {
@@ -17,7 +17,7 @@ impl Agent {
             trust,
             uptime_ms: now.mono.since(self.started.mono),
             health: self.health.health(),
-            attention: self.attention.reason().map(str::to_owned),
+            attention: self.attention.reason(),
             is_stopping: self.stopping.is_some(),
             ledger: LedgerStatus {
                 id: self.journal.ledger(),
@@ -29,12 +29,12 @@ impl Agent {
             alexos: self.alexos_status(now),
             aiwm: self.session.as_ref().map(|session| session.status(now.mono)),
             destinations: self.deliveries.iter().map(|delivery| delivery.status(now.mono, durable)).collect(),
-            sample: self.health.sample().cloned(),
-            counters: self.counters.clone(),
+            sample: self.health.sample(),
+            counters: &self.counters,
         }
     }
 
-    fn alexos_status(&self, now: Now) -> Option<AlexosStatus> {
+    fn alexos_status(&self, now: Now) -> Option<AlexosStatus<'_>> {
         let alexos = self.alexos.as_ref()?;
         let (attempts, last_registration, last_fault, agent_id, canon) = alexos.registration.facts();
         Some(AlexosStatus {
@@ -42,11 +42,11 @@ impl Agent {
             attempts,
             last_registration,
             last_report: alexos.last_report,
-            agent_id: agent_id.map(str::to_owned),
+            agent_id,
             events_path: alexos.path.known(),
-            last_fault: last_fault.map(str::to_owned),
+            last_fault,
             next_try_in_ms: alexos.registration.deadline().map(|at| at.since(now.mono)),
-            canon: canon.to_vec(),
+            canon,
             bus: alexos.bus.status(now.mono, self.journal.durable()),
         })
     }

@@ -80,7 +80,7 @@ impl<'a> Request<'a> {
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     /// The agent now.
-    pub status: &'a Status,
+    pub status: &'a Status<'a>,
     /// What the agent was told.
     pub setup: &'a Setup,
     /// Who may.

@@ -261,7 +261,7 @@ pub enum Reaction {
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
     /// The agent now.
-    pub status: &'a Status,
+    pub status: &'a Status<'a>,
     /// What the agent was told.
     pub setup: &'a Setup,
     /// Who may.
@@ -609,7 +609,7 @@ fn first_data(window: Window, scene: Scene<'_>) -> (&'static str, String) {
                 ourself()
             ),
         ),
-        Window::Watchtower => ("system_stats", windows::stats_data(scene.status.sample.as_ref())),
+        Window::Watchtower => ("system_stats", windows::stats_data(scene.status.sample)),
         Window::WorkflowBuilder => (
             "workflow_update",
             r#"{"available_workflows":[],"workflow_templates":[],"current_workflow":null}"#.to_owned(),

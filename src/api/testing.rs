@@ -14,7 +14,7 @@ pub(super) const CANARY: &str = "canary-5ecret";
 
 /// Everything that a view borrows.
 pub(super) struct World {
-    pub(super) status: Status,
+    pub(super) status: Status<'static>,
     pub(super) setup: Setup,
     pub(super) security: Security,
     pub(super) http: HttpCounters,
@@ -41,7 +41,7 @@ impl World {
             aiwm: None,
             destinations: Vec::new(),
             sample: None,
-            counters: Counters::default(),
+            counters: kept(Counters::default()),
         };
         let identity = Identity { name: "chainbot".to_owned(), port: 9000, ..Identity::default() };
         let setup = Setup { identity, ..Setup::default() };
@@ -53,13 +53,13 @@ impl World {
         let mut world = Self::bare();
         world.status.trust = Trust::Synced;
         world.status.health = Health::Degraded;
-        world.status.attention = Some("say \"why\"\n".to_owned());
+        world.status.attention = Some("say \"why\"\n");
         world.status.uptime_ms = 61_000;
-        world.status.sample = Some(Sample { cpu_percent: 25.5, ..Sample::default() });
+        world.status.sample = Some(kept(Sample { cpu_percent: 25.5, ..Sample::default() }));
         world.status.alexos = Some(alexos());
         world.status.aiwm = Some(aiwm());
         world.status.destinations = vec![destination("alex_os"), destination("webhook:00ff")];
-        world.status.counters = Counters {
+        world.status.counters = kept(Counters {
             aiwm_connection_success: 1,
             aiwm_connection_failure: 2,
             aiwm_heartbeat_success: 3,
@@ -67,7 +67,7 @@ impl World {
             aiwm_token_refresh: 5,
             aiwm_config_update: 6,
             ..Counters::default()
-        };
+        });
         world.setup.identity.capabilities = vec!["webhooks".to_owned()];
         world.setup.alexos = Some(AlexosSetup { health_interval_ms: 60_000, ..AlexosSetup::default() });
         let agent_secret = Secret(CANARY.to_owned());
@@ -157,17 +157,22 @@ impl<'a> Ask<'a> {
     }
 }
 
-fn alexos() -> AlexosStatus {
+/// What a status borrows is the agent's; here it is nobody's.
+fn kept<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
+
+fn alexos() -> AlexosStatus<'static> {
     AlexosStatus {
         registration: "registered",
         attempts: 3,
         last_registration: Some(Wall(1_795_221_300_000)),
         last_report: None,
-        agent_id: Some("agent-7".to_owned()),
+        agent_id: Some("agent-7"),
         events_path: Some(EventsPath::Public),
-        last_fault: Some("status 500".to_owned()),
+        last_fault: Some("status 500"),
         next_try_in_ms: Some(5),
-        canon: vec![CanonEntry { name: "one".to_owned(), version: "1".to_owned() }],
+        canon: kept([CanonEntry { name: "one".to_owned(), version: "1".to_owned() }]),
         bus: BusStatus {
             state: "open",
             dialect: Some("documented"),
@@ -179,7 +184,7 @@ fn alexos() -> AlexosStatus {
     }
 }
 
-fn aiwm() -> AiwmStatus {
+fn aiwm() -> AiwmStatus<'static> {
     let setting = |key: &str, value: &str, is_secret| Setting {
         key: key.to_owned(),
         value: Secret(value.to_owned()),
@@ -194,21 +199,21 @@ fn aiwm() -> AiwmStatus {
         next_try_in_ms: None,
         instruction_bytes: 100,
         is_fresh: true,
-        tools: Some(vec!["Read".to_owned()]),
-        settings: vec![setting("claude.model", "m", false), setting("discord.token", CANARY, true)],
+        tools: Some(kept(["Read".to_owned()])),
+        settings: kept([setting("claude.model", "m", false), setting("discord.token", CANARY, true)]),
         work: None,
     }
 }
 
-fn destination(key: &str) -> DestinationStatus {
+fn destination(key: &'static str) -> DestinationStatus<'static> {
     DestinationStatus {
-        key: key.to_owned(),
-        shown: "http://localhost:8000".to_owned(),
+        key,
+        shown: "http://localhost:8000",
         state: "waiting",
         cursor: Seq(3),
         behind: 7,
         attempts: 2,
         next_try_in_ms: Some(1_000),
-        last_fault: Some("no answer in time".to_owned()),
+        last_fault: Some("no answer in time"),
     }
 }

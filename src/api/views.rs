@@ -186,7 +186,7 @@ fn alexos_status(alexos: &AlexosStatus, json: &mut Json) {
     json.key("last_fault").text_or_null(alexos.last_fault.as_deref());
     json.key("next_try_in_ms").number_or_null(alexos.next_try_in_ms);
     json.key("canon").open('[');
-    for entry in &alexos.canon {
+    for entry in alexos.canon {
         json.open('{');
         json.key("name").text(&entry.name);
         json.key("version").text(&entry.version);
@@ -220,7 +220,7 @@ fn aiwm_status(aiwm: &AiwmStatus, json: &mut Json) {
         None => json.raw("null"),
     }
     json.key("settings").open('{');
-    for setting in &aiwm.settings {
+    for setting in aiwm.settings {
         json.key(&setting.key).text(if setting.is_secret { "***" } else { &setting.value.0 });
     }
     json.close('}');

@@ -93,7 +93,7 @@ fn decide(world: &World, request: &Incoming) -> Decision {
     let status = agent.status(now);
     let http = world.http.borrow();
     let config_json = || {
-        let settings = status.aiwm.as_ref().map(|aiwm| aiwm.settings.as_slice()).unwrap_or_default();
+        let settings = status.aiwm.as_ref().map(|aiwm| aiwm.settings).unwrap_or_default();
         crate::config::show_json(&world.config.borrow().with_controller(settings))
     };
     let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());

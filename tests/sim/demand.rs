@@ -81,7 +81,7 @@ impl World {
         self.alexos.as_ref().map_or(0, |alexos| alexos.reports)
     }
 
-    fn status(&self) -> Option<Status> {
+    fn status(&self) -> Option<Status<'_>> {
         self.node.as_ref().map(|node| node.agent.status(self.clock.read(self.now)))
     }
 
