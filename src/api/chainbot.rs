@@ -72,7 +72,7 @@ fn own_entry(view: &View<'_>, json: &mut Json) {
 
 /// The id that ALEX OS gave, else the name: an entry without an id breaks the poll.
 fn own_id<'a>(view: &View<'a>) -> &'a str {
-    let given = view.status.alexos.as_ref().and_then(|alexos| alexos.agent_id.as_deref());
+    let given = view.status.alexos.as_ref().and_then(|alexos| alexos.agent_id);
     given.filter(|id| !id.is_empty()).unwrap_or(&view.setup.identity.name)
 }
 

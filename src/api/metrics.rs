@@ -81,7 +81,7 @@ const TRUST_STATES: [Trust; 4] = [Trust::Unset, Trust::Floor, Trust::Hinted, Tru
 /// The whole page.
 pub(super) fn render(view: &View<'_>) -> String {
     let mut page = Page(String::with_capacity(8 * 1024));
-    for row in counter_rows(&view.status.counters) {
+    for row in counter_rows(view.status.counters) {
         page.family(row.name, "counter", row.help);
         page.row(row.name, "", row.value);
     }
@@ -152,17 +152,17 @@ fn destinations(destinations: &[DestinationStatus], page: &mut Page) {
     let name = "chainbot_destination_behind_events";
     page.family(name, "gauge", "Places between the destination's cursor and the newest durable event.");
     for destination in destinations {
-        page.row(name, &label("destination", &destination.key), destination.behind);
+        page.row(name, &label("destination", destination.key), destination.behind);
     }
     let name = "chainbot_destination_attempts";
     page.family(name, "gauge", "Tries of the event at hand.");
     for destination in destinations {
-        page.row(name, &label("destination", &destination.key), destination.attempts);
+        page.row(name, &label("destination", destination.key), destination.attempts);
     }
     let name = "chainbot_destination_state";
     page.family(name, "gauge", "State of the destination: 1 for the one it is in.");
     for destination in destinations {
-        let prefix = format!("{},", label("destination", &destination.key));
+        let prefix = format!("{},", label("destination", destination.key));
         for state in DESTINATION_STATES {
             let labels = format!("{prefix}{}", label("state", state));
             page.row(name, &labels, u8::from(state == destination.state));

@@ -102,7 +102,7 @@ pub(super) fn registration(view: &View<'_>, json: &mut Json) {
     json.key("last_registration").time_or_null(alexos.and_then(|alexos| alexos.last_registration));
     json.key("last_health_report").time_or_null(alexos.and_then(|alexos| alexos.last_report));
     json.key("requires_attention").boolean(status.attention.is_some());
-    json.key("attention_reason").text_or_null(status.attention.as_deref());
+    json.key("attention_reason").text_or_null(status.attention);
     json.close('}');
 }
 
@@ -119,7 +119,7 @@ pub(super) fn status(view: &View<'_>) -> String {
     json.key("uptime_ms").number(status.uptime_ms);
     json.key("status").text(status.health.as_str());
     json.key("requires_attention").boolean(status.attention.is_some());
-    json.key("attention_reason").text_or_null(status.attention.as_deref());
+    json.key("attention_reason").text_or_null(status.attention);
     json.key("is_stopping").boolean(status.is_stopping);
     identity(view, &mut json);
     ledger(view, &mut json);
@@ -178,12 +178,12 @@ fn alexos_status(alexos: &AlexosStatus, json: &mut Json) {
     json.key("attempts").number(alexos.attempts.into());
     json.key("last_registration").time_or_null(alexos.last_registration);
     json.key("last_report").time_or_null(alexos.last_report);
-    json.key("agent_id").text_or_null(alexos.agent_id.as_deref());
+    json.key("agent_id").text_or_null(alexos.agent_id);
     json.key("events_path").text_or_null(alexos.events_path.map(|path| match path {
         EventsPath::Documented => "documented",
         EventsPath::Public => "public",
     }));
-    json.key("last_fault").text_or_null(alexos.last_fault.as_deref());
+    json.key("last_fault").text_or_null(alexos.last_fault);
     json.key("next_try_in_ms").number_or_null(alexos.next_try_in_ms);
     json.key("canon").open('[');
     for entry in alexos.canon {
@@ -199,7 +199,7 @@ fn alexos_status(alexos: &AlexosStatus, json: &mut Json) {
     json.key("last_message_age_ms").number_or_null(alexos.bus.last_message_age_ms);
     json.key("behind").number_or_null(alexos.bus.behind);
     json.key("next_try_in_ms").number_or_null(alexos.bus.next_try_in_ms);
-    json.key("last_fault").text_or_null(alexos.bus.last_fault.as_deref());
+    json.key("last_fault").text_or_null(alexos.bus.last_fault);
     json.close('}');
     json.close('}');
 }
@@ -210,7 +210,7 @@ fn aiwm_status(aiwm: &AiwmStatus, json: &mut Json) {
     json.key("generation").text_or_null(aiwm.generation.map(|generation| generation.as_str()));
     json.key("last_connect").time_or_null(aiwm.last_connect);
     json.key("last_beat_age_ms").number_or_null(aiwm.last_beat_age_ms);
-    json.key("last_fault").text_or_null(aiwm.last_fault.as_deref());
+    json.key("last_fault").text_or_null(aiwm.last_fault);
     json.key("next_try_in_ms").number_or_null(aiwm.next_try_in_ms);
     json.key("instruction_bytes").number(aiwm.instruction_bytes as u64);
     json.key("is_fresh").boolean(aiwm.is_fresh);
@@ -224,20 +224,20 @@ fn aiwm_status(aiwm: &AiwmStatus, json: &mut Json) {
         json.key(&setting.key).text(if setting.is_secret { "***" } else { &setting.value.0 });
     }
     json.close('}');
-    json.key("work").text_or_null(aiwm.work.as_deref());
+    json.key("work").text_or_null(aiwm.work);
     json.close('}');
 }
 
 fn destination_status(destination: &DestinationStatus, json: &mut Json) {
     json.open('{');
-    json.key("key").text(&destination.key);
-    json.key("shown").text(&destination.shown);
+    json.key("key").text(destination.key);
+    json.key("shown").text(destination.shown);
     json.key("state").text(destination.state);
     json.key("cursor").number(destination.cursor.0);
     json.key("behind").number(destination.behind);
     json.key("attempts").number(destination.attempts.into());
     json.key("next_try_in_ms").number_or_null(destination.next_try_in_ms);
-    json.key("last_fault").text_or_null(destination.last_fault.as_deref());
+    json.key("last_fault").text_or_null(destination.last_fault);
     json.close('}');
 }
 
@@ -265,7 +265,7 @@ fn process(view: &View<'_>, json: &mut Json) {
 
 fn counters(view: &View<'_>, json: &mut Json) {
     json.key("counters").open('{');
-    for row in super::metrics::counter_rows(&view.status.counters) {
+    for row in super::metrics::counter_rows(view.status.counters) {
         json.key(row.field).number(row.value);
     }
     json.close('}');

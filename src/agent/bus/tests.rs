@@ -210,7 +210,7 @@ fn what_a_dead_link_swallowed_goes_out_again_over_the_next() {
     desk.now += BUS_BATCH_INTERVAL_MS;
     assert_eq!(desk.drain(), (vec![14, 15], 1));
     assert_eq!(desk.advance(), [Wish::Close { link }], "no pong in time");
-    assert_eq!(desk.bus.status(Mono(desk.now), Seq(15)).last_fault.as_deref(), Some("no pong in time"));
+    assert_eq!(desk.bus.status(Mono(desk.now), Seq(15)).last_fault, Some("no pong in time"));
     desk.now += desk.wait();
     desk.open();
     desk.durable = 16;
