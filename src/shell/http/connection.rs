@@ -45,8 +45,7 @@ pub(super) async fn attend(socket: Async<TcpStream>, peer: SocketAddr, seat: Sea
             Next::Refuse(refusal) => refuse(refusal, &line, &mut alarm, peer, &seat).await,
             Next::Request => match try_upgrade(&line, peer, &service) {
                 Some(upgrade) => return enter_upgraded(line, alarm, seat, upgrade).await,
-                // Boxed: an idle connection, or one that becomes a socket, must not hold hyper's room.
-                None => Box::pin(exchange(&mut line, &mut alarm, peer, &seat, &service)).await,
+                None => in_turn(&mut line, &mut alarm, peer, &seat, &service).await,
             },
         };
         match outcome {
@@ -96,6 +95,20 @@ async fn turn<'s>(alarm: &mut Alarm, peer: SocketAddr, seat: &'s Seat) -> Option
         Poll::Pending => alarm.poll_due(cx, Some(due)).map(|()| None),
     })
     .await
+}
+
+async fn in_turn(
+    line: &mut Line,
+    alarm: &mut Alarm,
+    peer: SocketAddr,
+    seat: &Seat,
+    service: &Rc<dyn Service>,
+) -> Outcome {
+    match turn(alarm, peer, seat).await {
+        // Boxed: an idle connection, or one that becomes a socket, must not hold hyper's room.
+        Some(turn) => Box::pin(exchange(line, alarm, peer, seat, turn, service)).await,
+        None => refuse(Refusal::Busy, line, alarm, peer, seat).await,
+    }
 }
 
 async fn exchange(
