@@ -145,7 +145,7 @@ pub struct Bus {
     public_url: String,
     /// ALEX OS has been asked to register us: only then may it know us.
     may_open: bool,
-    /// The peer at the documented address said that it takes no envelopes.
+    /// The peer at the documented address said that it takes no envelopes, and has registered nobody since.
     takes_no_envelopes: bool,
     last_link: u64,
     backoff: Backoff,
@@ -213,6 +213,8 @@ impl Bus {
 
     /// ALEX OS took us: what it did not offer before may be there now.
     pub fn ask_anew(&mut self, now: Mono) {
+        // Only a documented ALEX OS registers anybody: it may have taken the place of a public release.
+        self.takes_no_envelopes = false;
         if matches!(self.state, State::NotOffered { .. } | State::Waiting { .. }) {
             self.enter_waiting(now, Dialect::Documented, "registered");
         }
@@ -360,7 +362,7 @@ impl Bus {
         }
     }
 
-    /// The peer takes no envelopes: none is sent to it again while this process lives.
+    /// The peer takes no envelopes: none is sent to it again unless it registers us.
     pub fn on_missing_action(&mut self, now: Mono) {
         let State::Open(open) = &self.state else { return };
         if open.dialect == Dialect::Documented {

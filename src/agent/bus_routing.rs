@@ -49,6 +49,7 @@ impl Agent {
             BusIn::Subscribed => log::debug!("bus_subscribed"),
             BusIn::MissingAction => bus.on_missing_action(now),
             BusIn::Complaint(text) => bus.on_complaint(text),
+            BusIn::Doubtful => self.counters.bus_dropped += 1,
             BusIn::Unknown => self.counters.bus_unknown += 1,
             BusIn::Event { draft, key, name, is_chainbots } => {
                 if is_chainbots || name.is_some_and(|name| self.is_own(name)) {

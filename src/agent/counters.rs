@@ -43,7 +43,7 @@ pub struct Counters {
     pub bus_duplicate: u64,
     /// Events of our own that the event bus brought back.
     pub bus_own: u64,
-    /// Events of the event bus that were too many, or found no room.
+    /// Events of the event bus that were too many, or that the ledger could not take.
     pub bus_dropped: u64,
     /// Messages of the event bus that are no event and mean nothing to us.
     pub bus_unknown: u64,

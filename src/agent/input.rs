@@ -105,6 +105,9 @@ pub enum BusIn {
         /// Whether it says that its source is `chainbot`.
         is_chainbots: bool,
     },
+    /// An event with an id of which the ledger, unreadable, could not tell whether it is there: as with a webhook then,
+    /// it is turned away rather than taken twice.
+    Doubtful,
     /// The pong to our protocol ping.
     ProtocolPong,
     /// `{"type":"pong"}`.

@@ -54,7 +54,11 @@ pub(super) fn counter_rows(counters: &Counters) -> [CounterRow; 30] {
         row!("chainbot_", bus_received, "Events that came over the event bus and were recorded."),
         row!("chainbot_", bus_duplicate, "Events that came over the event bus again."),
         row!("chainbot_", bus_own, "Events of our own that the event bus brought back."),
-        row!("chainbot_", bus_dropped, "Events of the event bus that were too many, or found no room."),
+        row!(
+            "chainbot_",
+            bus_dropped,
+            "Events of the event bus that were too many, or that the ledger could not take."
+        ),
         row!("chainbot_", bus_unknown, "Messages of the event bus that are no event and mean nothing to us."),
         row!("chainbot_", bus_lost, "Events that the ledger dropped before the event bus had them."),
         row!("chainbot_", events_recorded, "Events written to the ledger."),

@@ -311,10 +311,13 @@ async fn next_step(socket: &mut Socket<AnyStream>, mut frames: Pin<&mut Receiver
 
 fn on_text(world: &World, link: LinkId, text: &str) {
     let message = decode(text);
-    let known = match &message {
-        // An inbox that cannot be read: rather twice than not at all.
-        BusIn::Event { key: Some(key), .. } => world.ledger.inbox(*key).ok().flatten(),
-        _ => None,
+    let found = match &message {
+        BusIn::Event { key: Some(key), .. } => world.ledger.inbox(*key).map_err(drop),
+        _ => Ok(None),
+    };
+    let (message, known) = match found {
+        Ok(known) => (message, known),
+        Err(()) => (BusIn::Doubtful, None),
     };
     world.feed(Input::BusMessage { link, message, known });
 }

@@ -2,10 +2,11 @@
 //! with the rule that is broken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use chainbot::agent::bus::Bus;
 use chainbot::agent::effect::{BeatStatus, Call, IntakeAnswer};
-use chainbot::agent::event::{Event, EventFilter};
+use chainbot::agent::event::{Event, EventFilter, Source};
 use chainbot::agent::ids::{CallId, DedupeKey, Destination, EventId, LedgerId, RequestId, Seq, Ticket};
 use chainbot::agent::input::{AiwmReply, Outcome, Verdict};
 use chainbot::agent::memory::{Memory, Write};
@@ -115,6 +116,18 @@ impl Checks {
     /// The newest durable event.
     pub fn last(&self) -> u64 {
         self.durable.last_key_value().map_or(0, |(seq, _)| *seq)
+    }
+
+    /// Places of durable events that are not ALEX OS's own, after `after` and before `before`.
+    pub fn own_between(&self, after: u64, before: u64) -> Vec<u64> {
+        let range = self.durable.range((Bound::Excluded(after), Bound::Excluded(before.max(after + 1))));
+        range.filter(|(_, kept)| kept.event.source != Source::AlexOs).map(|(seq, _)| *seq).collect()
+    }
+
+    /// The messages of ALEX OS's own durable events.
+    pub fn of_alexos(&self) -> impl Iterator<Item = &str> {
+        let events = self.durable.values().map(|kept| &kept.event);
+        events.filter(|event| event.source == Source::AlexOs).map(|event| event.message.as_str())
     }
 
     /// The ledger's name.
@@ -353,7 +366,7 @@ impl Checks {
     /// The agent asks for the next event.
     pub fn on_fetch(&mut self, destination: &Destination, after: Seq) {
         assert!(
-            self.readers.contains_key(destination),
+            self.readers.contains_key(destination) || *destination == Destination::Bus,
             "a fetch for {destination:?}, which is not configured"
         );
         assert!(self.fetching.insert(destination.clone()), "two fetches for {destination:?}");

@@ -124,7 +124,7 @@ impl World {
                 shown.registration, shown.last_fault
             ));
         }
-        self.owed(&Destination::Alexos)
+        self.wrong_with_bus(&shown.bus).or_else(|| self.owed(&Destination::Alexos))
     }
 
     fn wrong_with_aiwm(&self, status: &Status) -> Option<String> {

@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod bus;
 mod calls;
 mod chaos;
 mod checks;

@@ -99,8 +99,8 @@ impl World {
             }
             Effect::Call { id, correlation, call } => self.call(id, correlation, call),
             Effect::Respond { request, answer } => self.respond(request, &answer),
-            Effect::BusOpen { .. } | Effect::BusSend { .. } | Effect::BusClose { .. } => {
-                unreachable!("no world has an event bus")
+            effect @ (Effect::BusOpen { .. } | Effect::BusSend { .. } | Effect::BusClose { .. }) => {
+                self.bus_effect(effect);
             }
             Effect::Sample => self.after(1, Happening::SampleDone { boot }),
             Effect::Published { last } => self.checks.on_published(last),

@@ -118,12 +118,20 @@ impl Plan {
         let rng = &mut Rng::new(self.seed, "setup");
         Setup {
             identity: identity(),
-            alexos: self.alexos.map(|kind| alexos_setup(kind, self.over_tls, rng)),
+            alexos: self.alexos.map(|kind| self.with_bus(alexos_setup(kind, self.over_tls, rng))),
             aiwm: self.aiwm.map(|_| self.aiwm_setup(rng)),
             hooks: (0..self.hooks).map(|index| self.hook_setup(index, rng)).collect(),
             events_max: self.events_max,
             built_at: BUILT_AT,
         }
+    }
+
+    /// No bus, the documented one, or the public release's own socket taken for it.
+    fn with_bus(&self, setup: AlexosSetup) -> AlexosSetup {
+        let path = Rng::new(self.seed, "bus").pick(&["", "/ws/events", "/ws/events", "/ws"]);
+        let event_bus_url =
+            if path.is_empty() { String::new() } else { format!("{}{path}", setup.registry_url) };
+        AlexosSetup { event_bus_url, ..setup }
     }
 
     fn aiwm_setup(&self, rng: &mut Rng) -> AiwmSetup {

@@ -4,12 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use chainbot::agent::event::EventFilter;
-use chainbot::agent::ids::{CallId, Destination, RequestId, Seq, Ticket};
+use chainbot::agent::ids::{CallId, Destination, LinkId, RequestId, Seq, Ticket};
 use chainbot::agent::input::{CommitFault, Fault};
 use chainbot::agent::memory::Write;
 use chainbot::agent::{Agent, Call, Input, Setup};
 use chainbot::wire::{CallResult, HttpRequest};
 
+use crate::bus::{Bus, Step};
 use crate::checks::Checks;
 use crate::clients::Clients;
 use crate::clock::Clock;
@@ -57,6 +58,8 @@ pub enum Happening {
     StopOverdue { boot: u32 },
     /// The process starts.
     Start,
+    /// Something happens on a link to the event bus.
+    Bus { boot: u32, link: LinkId, step: Step },
     /// The shell calls the agent for no reason.
     Nudge,
 }
@@ -120,6 +123,8 @@ pub struct World {
     pub links: BTreeMap<Peer, Link>,
     /// ALEX OS.
     pub alexos: Option<Alexos>,
+    /// ALEX OS's event bus.
+    pub bus: Bus,
     /// AIWM.
     pub aiwm: Option<Aiwm>,
     /// The `[[webhooks]]`.
@@ -180,6 +185,7 @@ impl World {
             rng: Rng::new(seed, "world"),
             clock: Clock::new(),
             alexos: plan.alexos.map(Alexos::new),
+            bus: Bus::default(),
             aiwm: plan.aiwm.map(Aiwm::new),
             receivers: (0..plan.hooks).map(|_| Receiver::new()).collect(),
             links,
@@ -248,6 +254,7 @@ impl World {
             Happening::Served { flight, is_repeated } => self.served(flight, is_repeated),
             Happening::Back { flight, result } => self.back(flight, result),
             Happening::StopOverdue { boot } => self.stop_overdue(boot),
+            Happening::Bus { boot, link, step } => self.bus_step(boot, link, step),
             Happening::Start => self.start(),
             _ if self.is_healed => {}
             Happening::Weather(peer) => self.change_weather(peer),
