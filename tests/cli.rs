@@ -147,6 +147,20 @@ fn check_is_content_with_the_defaults_and_with_the_reference() {
 }
 
 #[test]
+fn authorities_that_cannot_be_used_are_a_fault_of_the_config() {
+    let folder = Folder::new("cli-ca");
+    let name = |file: &str| folder.0.join(file).display().to_string();
+    std::fs::copy("tests/fixtures/tls/authority.pem", name("good.pem")).unwrap();
+    std::fs::write(name("no.pem"), "no certificate").unwrap();
+    for (file, exit) in [("good.pem", 0), ("no.pem", 78), ("missing.pem", 78)] {
+        let config = config(&folder, &format!("[security]\nauthorities = \"{}\"\n", name(file)));
+        let said = said(&["check", "--config", &config]);
+        assert_eq!(said.code, exit, "{file}: {}", said.err);
+        assert!(exit == 0 || said.err.contains("security.authorities"), "{}", said.err);
+    }
+}
+
+#[test]
 fn a_config_that_was_named_must_exist() {
     for (words, variables) in [
         (&["check", "--config", "nowhere.toml"][..], &[][..]),

@@ -10,6 +10,7 @@ use super::version;
 use crate::agent::setup::Secret;
 use crate::agent::time::Wall;
 use crate::config::{self, CONFIG_VARIABLE, Config, FILE_BYTES_MAX, Fault, Inputs};
+use crate::shell::run::check_authorities;
 use crate::shell::state;
 use crate::wire::json::{Json, Kind};
 
@@ -127,6 +128,7 @@ pub fn check(source: &Source, out: &mut Out) -> Result<(), Failure> {
     for each in &loaded.config.notes {
         note(&printable(each));
     }
+    check_authorities(&loaded.config).map_err(|fault| Failure::new(Exit::Config, fault))?;
     let name =
         loaded.file.as_ref().map_or("no file, the defaults".to_owned(), |file| file.display().to_string());
     out.line(format_args!("{}: {}", printable(&name), out.paint(Paint::Good, "good")))

@@ -237,6 +237,9 @@ fn build(values: Values, hooks: Vec<HookSetup>, notes: Vec<String>, inputs: &Inp
             api_key: values.secret("security.api_key"),
             webhook_secrets,
             secret_key: values.secret("security.secret_key"),
+            authorities: Some(values.text("security.authorities"))
+                .filter(|name| !name.is_empty())
+                .map(PathBuf::from),
         },
         websocket: Websocket {
             max_connections: usize::try_from(values.number("websocket.max_connections"))

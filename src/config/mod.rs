@@ -122,6 +122,8 @@ pub struct Security {
     pub webhook_secrets: Vec<Secret>,
     /// Signs the agent's own access tokens.
     pub secret_key: Option<Secret>,
+    /// Authorities in PEM form that are trusted beside the public ones. Read at the start, by the shell.
+    pub authorities: Option<PathBuf>,
 }
 
 impl Config {

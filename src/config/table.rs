@@ -350,6 +350,14 @@ pub const KEYS: &[Key] = &[
         "Key that signs the agent's own access tokens",
     ),
     key(
+        "security",
+        "authorities",
+        Kind::Path,
+        "",
+        &[],
+        "PEM file of authorities that are trusted beside the public ones, for peers of the LAN over TLS",
+    ),
+    key(
         "websocket",
         "max_connections",
         count(1, 1_000, "sockets"),

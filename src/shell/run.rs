@@ -5,7 +5,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -36,6 +37,8 @@ use crate::wire::aiwm;
 
 /// A run of this length is no reason to suspect the ledger, however it ends.
 const SETTLED_AFTER: Duration = Duration::from_secs(180);
+/// Largest `security.authorities`, in bytes: some twenty authorities.
+const AUTHORITIES_BYTES_MAX: u64 = 64 * 1024;
 /// Largest line of a child that is kept, in bytes.
 const CHILD_LINE_MAX: usize = 400;
 
@@ -62,7 +65,9 @@ pub enum StartFault {
     Ledger(OpenError),
     /// The address.
     Bind(std::net::SocketAddr, io::Error),
-    /// Threads, signals, randomness, certificates.
+    /// `security.authorities`.
+    Certificates(PathBuf, io::Error),
+    /// Threads, signals, randomness.
     System(&'static str, io::Error),
 }
 
@@ -72,6 +77,7 @@ impl fmt::Display for StartFault {
             Self::State(path, error) => write!(f, "state directory {}: {error}", path.display()),
             Self::Ledger(error) => error.fmt(f),
             Self::Bind(address, error) => write!(f, "cannot listen at {address}: {error}"),
+            Self::Certificates(path, error) => write!(f, "security.authorities {}: {error}", path.display()),
             Self::System(what, error) => write!(f, "{what}: {error}"),
         }
     }
@@ -125,8 +131,7 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
     let agent = Agent::new(setup, memory, seed, clock.now());
     let committer = Committer::start(Durable(Arc::clone(&ledger)))
         .map_err(|error| StartFault::System("ledger thread", error))?;
-    let calls = Calls::new(None).map_err(|error| StartFault::System("certificates", error))?;
-    let links = Links::new(None).map_err(|error| StartFault::System("certificates", error))?;
+    let (calls, links) = clients(config)?;
     let world = World::new(Parts {
         clock,
         agent,
@@ -143,6 +148,31 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
         hub: Hub::new(config.websocket.max_connections),
     });
     Ok((world, listeners))
+}
+
+/// What calls the peers, with the authorities that they trust.
+fn clients(config: &Config) -> Result<(Calls, Links), StartFault> {
+    let path = config.security.authorities.clone().unwrap_or_default();
+    let fault = |error| StartFault::Certificates(path.clone(), error);
+    let pem = config.security.authorities.as_deref().map(read_authorities).transpose().map_err(fault)?;
+    Ok((Calls::new(pem.as_deref()).map_err(fault)?, Links::new(pem.as_deref()).map_err(fault)?))
+}
+
+/// Whether the authorities of `security.authorities` can be read and used.
+///
+/// # Errors
+/// They cannot.
+pub fn check_authorities(config: &Config) -> Result<(), StartFault> {
+    clients(config).map(drop)
+}
+
+fn read_authorities(path: &Path) -> io::Result<Vec<u8>> {
+    let mut pem = Vec::new();
+    File::open(path)?.take(AUTHORITIES_BYTES_MAX + 1).read_to_end(&mut pem)?;
+    if pem.len() as u64 > AUTHORITIES_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "is longer than 64 KiB"));
+    }
+    Ok(pem)
 }
 
 fn open_ledger(config: &Config, program: &[OsString]) -> Result<(Ledger, Memory), StartFault> {
@@ -276,8 +306,9 @@ fn reload(world: &World, start: &Start) {
             return;
         }
     };
-    if config.server != start.config.server || config.ledger != start.config.ledger {
-        log::warn!("restart_needed why=\"server and ledger settings change with a restart only\"");
+    let has_other_authorities = config.security.authorities != start.config.security.authorities;
+    if config.server != start.config.server || config.ledger != start.config.ledger || has_other_authorities {
+        log::warn!("restart_needed why=\"server, ledger and authorities change with a restart only\"");
     }
     output::set_level(config.log_level);
     let mut setup = config.setup.clone();
