@@ -10,6 +10,7 @@ use chainbot::agent::event::{Event, EventFilter, Source};
 use chainbot::agent::ids::{CallId, DedupeKey, Destination, EventId, LedgerId, RequestId, Seq, Ticket};
 use chainbot::agent::input::{AiwmReply, Outcome, Verdict};
 use chainbot::agent::memory::{Memory, Write};
+use chainbot::agent::setup::AiwmSetup;
 use chainbot::agent::{Setup, Status, limits};
 
 use crate::clients::{Clients, Post};
@@ -18,7 +19,8 @@ use crate::peers::find_post;
 
 /// Calls of a minute that may fail, for each peer. A peer that fails every second time resets a backoff often.
 const FAILED_PER_MINUTE_MAX: u32 = 75;
-/// Calls of a minute to AIWM: three quick tries of each of connect and heartbeat, and the beats.
+/// Calls of a minute to AIWM: three quick tries of each of connect and heartbeat, and the beats. Other settings begin
+/// the count anew: whoever changed them wants them tried at once.
 const AIWM_PER_MINUTE_MAX: u32 = 15;
 /// The only status by which a peer of these worlds says that an event itself is no good.
 const NOT_VALID: u16 = 422;
@@ -78,6 +80,7 @@ pub struct Checks {
     minute: u64,
     failed: BTreeMap<Peer, u32>,
     to_aiwm: u32,
+    aiwm: Option<AiwmSetup>,
 }
 
 impl Checks {
@@ -110,6 +113,7 @@ impl Checks {
             minute: 0,
             failed: BTreeMap::new(),
             to_aiwm: 0,
+            aiwm: setup.aiwm.clone(),
         }
     }
 
@@ -513,6 +517,10 @@ impl Checks {
 
     /// The process gets this config. What is not in it is owed nothing; what comes back begins at the end of the log.
     pub fn on_reconfigured(&mut self, setup: &Setup) {
+        if self.aiwm != setup.aiwm {
+            self.aiwm.clone_from(&setup.aiwm);
+            self.to_aiwm = 0;
+        }
         for (destination, reader) in &mut self.readers {
             reader.may_return =
                 setup.hooks.iter().any(|hook| Destination::Hook(hook.key.clone()) == *destination);
@@ -584,7 +592,10 @@ impl Kept {
 fn print(event: &Event) -> u64 {
     let head =
         format!("{}|{}|{:?}|{:?}|{}|", event.at.0, event.kind, event.source, event.severity, event.message);
-    head.bytes().chain(event.metadata.0.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    let words = head.as_bytes().chunks(8).chain(event.metadata.0.as_bytes().chunks(8));
+    words.fold(0xcbf2_9ce4_8422_2325, |hash, chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
     })
 }
