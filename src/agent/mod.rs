@@ -22,6 +22,7 @@
 //! Each peer has a lane: one call to ALEX OS at a time (two break each other there), one to AIWM, at most
 //! `limits::HOOK_CALLS_MAX` to webhooks. So the shell never needs more than `limits::CALLS_MAX` helper threads.
 
+mod acting;
 pub mod attention;
 pub mod backoff;
 pub mod bus;
@@ -39,6 +40,7 @@ pub mod journal;
 pub mod lanes;
 pub mod limits;
 pub mod memory;
+mod outcomes;
 pub mod registration;
 pub mod rng;
 mod routing;
