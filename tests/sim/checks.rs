@@ -9,7 +9,7 @@ use chainbot::agent::effect::{BeatStatus, Call, IntakeAnswer};
 use chainbot::agent::event::{Event, EventFilter, Source};
 use chainbot::agent::ids::{CallId, DedupeKey, Destination, EventId, LedgerId, RequestId, Seq, Ticket};
 use chainbot::agent::input::{AiwmReply, Outcome, Verdict};
-use chainbot::agent::memory::{Memory, Write};
+use chainbot::agent::memory::{FactKey, Memory, Write};
 use chainbot::agent::setup::AiwmSetup;
 use chainbot::agent::{Setup, Status, limits};
 
@@ -50,6 +50,10 @@ pub struct Reader {
     sent_max: u64,
     cursor: u64,
     is_gone: bool,
+    /// It said 410, and this is durable: no power cut may bring it back.
+    is_noted_gone: bool,
+    /// It said 410. Until that is durable, a process that starts anew does not know.
+    said_gone: bool,
     /// The config was read again since: it is tried again, from the end of the log.
     may_return: bool,
 }
@@ -162,7 +166,14 @@ impl Checks {
         self.reconcile(log);
         self.uncertain.clear();
         assert_eq!(memory.last.0, self.last(), "the memory's newest event is not the log's");
+        let disabled = memory.facts.iter().find(|(key, _)| *key == FactKey::HooksDisabled);
+        let disabled = disabled.map_or("", |(_, text)| text.as_str());
         for (destination, reader) in &mut self.readers {
+            if reader.said_gone && !is_among(disabled, destination) {
+                assert!(!reader.is_noted_gone, "{destination:?} said 410, durably, and it is forgotten");
+                reader.said_gone = false;
+                reader.is_gone = false;
+            }
             let cursor =
                 memory.cursors.iter().find(|(name, _)| name == destination).map_or(0, |(_, seq)| seq.0);
             assert!(
@@ -296,6 +307,11 @@ impl Checks {
                 Write::Cursor { destination, seq } => {
                     if let Some(reader) = self.readers.get_mut(destination) {
                         reader.cursor = seq.0;
+                    }
+                }
+                Write::Fact(FactKey::HooksDisabled, keys) => {
+                    for (destination, reader) in &mut self.readers {
+                        reader.is_noted_gone = reader.said_gone && is_among(keys, destination);
                     }
                 }
                 Write::Inbox { .. } | Write::CursorGone(_) | Write::Fact(..) => {}
@@ -509,6 +525,7 @@ impl Checks {
             }
             Verdict::Gone if destination != Destination::Alexos => {
                 reader.is_gone = true;
+                reader.said_gone = true;
                 reader.may_return = false;
             }
             Verdict::Gone | Verdict::NotOffered { .. } | Verdict::Retry { .. } | Verdict::Denied { .. } => {}
@@ -525,6 +542,7 @@ impl Checks {
             reader.may_return =
                 setup.hooks.iter().any(|hook| Destination::Hook(hook.key.clone()) == *destination);
             reader.is_gone |= *destination != Destination::Alexos && !reader.may_return;
+            reader.said_gone &= !reader.may_return;
         }
     }
 
@@ -586,6 +604,11 @@ impl Kept {
     fn passes(&self, filter: &EventFilter) -> bool {
         filter.matches(&self.event.kind, self.event.severity, self.event.source)
     }
+}
+
+/// Whether the destination is in the list of those that said 410, as the ledger keeps it.
+fn is_among(keys: &str, destination: &Destination) -> bool {
+    matches!(destination, Destination::Hook(own) if keys.split(',').any(|key| key == own))
 }
 
 /// A hash of everything in an event.
