@@ -370,6 +370,33 @@ fn events_are_read_from_the_file_when_no_agent_runs() {
 }
 
 #[test]
+fn a_damaged_ledger_is_told_and_never_a_crash() {
+    let folder = Folder::new("cli");
+    ledger_with_events(&folder);
+    let whole = std::fs::read(folder.0.join("ledger.redb")).unwrap();
+    let mut damaged = 0;
+    for page in (0..whole.len()).step_by(4_096).filter(|at| whole[*at..*at + 4_096].iter().any(|b| *b != 0)) {
+        for offset in [4, 700] {
+            let mut broken = whole.clone();
+            broken[page + offset..page + offset + 64].fill(0xa5);
+            for words in [&["ledger", "verify", "broken.redb"][..], &["ledger", "stats", "broken.redb"]] {
+                std::fs::write(folder.0.join("broken.redb"), &broken).unwrap();
+                let said = run_in(&folder, words, "", &[]);
+                assert!(
+                    [0, 65].contains(&said.code),
+                    "{words:?} at {page}+{offset}: {} {}",
+                    said.code,
+                    said.err
+                );
+                assert!(!said.err.contains("panicked"), "{}", said.err);
+                damaged += usize::from(said.code == 65);
+            }
+        }
+    }
+    assert!(damaged > 5, "only {damaged} damages were seen");
+}
+
+#[test]
 fn a_ledger_is_verified_measured_compacted_and_salvaged() {
     let folder = Folder::new("cli");
     let ids = ledger_with_events(&folder);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::events::{self, Plan};
-use super::out::{Exit, Failure, Out, Paint};
+use super::out::{Exit, Failure, Out, Paint, note};
 use super::status::size;
 use crate::agent::event::{EventFilter, Severity};
 use crate::agent::ids::{EventId, LedgerId, Seq};
@@ -19,6 +19,18 @@ const PAGE_EVENTS: u64 = 100;
 const PAGE_BYTES: usize = 1024 * 1024;
 
 const _: () = assert!(Exit::Data as i32 == EXIT_DAMAGED, "the agent judges its ledger by this code");
+
+/// From here on a panic says that the ledger is damaged, and ends the program as damage does. For commands that read a
+/// file which nobody has checked: redb trusts its pages, and stops where they contradict each other.
+pub fn take_panics_for_damage() {
+    std::panic::set_hook(Box::new(|_| {
+        note("the ledger is damaged: its pages contradict each other");
+        note(
+            "`chainbot ledger salvage FROM TO` copies every record that is whole; `chainbot run` does so by itself",
+        );
+        std::process::exit(EXIT_DAMAGED);
+    }));
+}
 
 /// `ledger verify [PATH]`. With `is_quiet` only the reason is printed, for the agent that looks before it opens.
 pub fn verify(path: &Path, is_quiet: bool, out: &mut Out) -> Result<(), Failure> {

@@ -69,8 +69,10 @@ fn answer(typed: &Typed, out: &mut Out) -> Result<(), Failure> {
         "events" => {
             let plan = events::Plan::from(typed)?;
             let config = config()?;
-            let from_file =
-                |plan: &events::Plan, out: &mut Out| ledger::events(&config.ledger.path, plan, out);
+            let from_file = |plan: &events::Plan, out: &mut Out| {
+                ledger::take_panics_for_damage();
+                ledger::events(&config.ledger.path, plan, out)
+            };
             events::events(&plan, &settings::running_agent(&config), from_file, out)
         }
         "webhook sign" => webhook::sign(typed, &secrets(typed, config)?, out),
@@ -88,6 +90,7 @@ fn answer(typed: &Typed, out: &mut Out) -> Result<(), Failure> {
                 Some(path) => path.into(),
                 None => config()?.ledger.path,
             };
+            ledger::take_panics_for_damage();
             match name {
                 "ledger verify" => ledger::verify(&path, typed.has("quiet"), out),
                 "ledger stats" => ledger::stats(&path, out),
