@@ -12,6 +12,7 @@
 #[path = "../tests/stand_in/mod.rs"]
 mod stand_in;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,6 +26,18 @@ use stand_in::json;
 use stand_in::port::Port;
 use stand_in::process::{Agent, Folder, Program, free_address};
 use stand_in::receiver::{self, Receiver};
+
+/// The terminal, or whoever read what was told, went away.
+static IS_UNHEARD: AtomicBool = AtomicBool::new(false);
+
+/// As `println!`, but a reader that goes away ends the story as Ctrl-C does: the agent is not left behind.
+macro_rules! say {
+    ($($words:tt)*) => {
+        if writeln!(std::io::stdout(), $($words)*).is_err() {
+            IS_UNHEARD.store(true, Ordering::Relaxed);
+        }
+    };
+}
 
 /// The first word with which this program starts itself again as the agent.
 const AGENT_WORD: &str = "agent-process";
@@ -50,7 +63,7 @@ fn main() -> ExitCode {
     let mut demo = Demo::open(seconds, interrupted);
     match demo.tell() {
         Ok(()) => {
-            println!("\nNothing was lost.");
+            say!("\nNothing was lost.");
             if seconds.is_none() {
                 demo.stay();
             }
@@ -58,7 +71,7 @@ fn main() -> ExitCode {
         }
         Err(Ended::Interrupted) => demo.end(),
         Err(Ended::Missing(what)) => {
-            println!(
+            say!(
                 "\n{:6.1} s  MISSING   {what}\n\nThe agent's log:\n{}",
                 demo.elapsed(),
                 demo.agent.log_text()
@@ -102,6 +115,10 @@ impl Demo {
         Self { begin: Instant::now(), seconds, interrupted, alexos, aiwm, endpoint, agent, address, folder }
     }
 
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed) || IS_UNHEARD.load(Ordering::Relaxed)
+    }
+
     fn tell(&mut self) -> Result<(), Ended> {
         self.introduce();
         self.start()?;
@@ -111,11 +128,11 @@ impl Demo {
     }
 
     fn introduce(&self) {
-        println!("ALEX OS (stand-in)        {}", self.alexos.url());
-        println!("AIWM (stand-in)           {}", self.aiwm.url());
-        println!("Your endpoint (stand-in)  {}", self.endpoint.url());
-        println!("The agent                 http://{}", self.address);
-        println!("Its folder                {}\n", self.folder.0.display());
+        say!("ALEX OS (stand-in)        {}", self.alexos.url());
+        say!("AIWM (stand-in)           {}", self.aiwm.url());
+        say!("Your endpoint (stand-in)  {}", self.endpoint.url());
+        say!("The agent                 http://{}", self.address);
+        say!("Its folder                {}\n", self.folder.0.display());
     }
 
     fn start(&mut self) -> Result<(), Ended> {
@@ -212,7 +229,7 @@ impl Demo {
             None => Instant::now() + PATIENCE,
         };
         while !fact(Duration::from_millis(100)) {
-            if self.interrupted.load(Ordering::Relaxed) {
+            if self.is_interrupted() {
                 return Err(Ended::Interrupted);
             }
             if Instant::now() > end {
@@ -226,17 +243,17 @@ impl Demo {
     /// Shows what to try, and what comes of it, until Ctrl-C.
     fn stay(&mut self) {
         let base = format!("http://{}", self.address);
-        println!("\nTry it (Ctrl-C ends all of it):\n");
-        println!("  curl {base}/health");
-        println!("  curl {base}/status");
-        println!("  curl {base}/metrics");
-        println!("  curl '{base}/api/events?type=while_away_*'");
-        println!(
+        say!("\nTry it (Ctrl-C ends all of it):\n");
+        say!("  curl {base}/health");
+        say!("  curl {base}/status");
+        say!("  curl {base}/metrics");
+        say!("  curl '{base}/api/events?type=while_away_*'");
+        say!(
             "  curl -X POST {base}/api/webhooks/chainbot/workflow/started \\\n    -H 'Content-Type: application/json' -H 'webhook-id: once-1' \\\n    -d '{{\"workflow_id\":\"w1\",\"workflow_name\":\"Backup\",\"status\":\"started\"}}'\n"
         );
         let mut shown = self.counts();
         let (mut events, mut hooks) = (shown.events, shown.hooks);
-        while !self.interrupted.load(Ordering::Relaxed) {
+        while !self.is_interrupted() {
             self.alexos.peer.state.wait_until(Duration::from_millis(200), |s| s.events.len() > events);
             let now = self.counts();
             let arrived = self.alexos.peer.state.look(|s| {
@@ -259,7 +276,7 @@ impl Demo {
             (events, hooks) = (now.events, now.hooks);
             shown = now;
         }
-        println!();
+        say!();
     }
 
     fn counts(&self) -> Counts {
@@ -274,7 +291,7 @@ impl Demo {
         if self.agent.pid().is_none() {
             return ExitCode::SUCCESS;
         }
-        let was_asked = self.interrupted.load(Ordering::Relaxed);
+        let was_asked = self.is_interrupted();
         if was_asked {
             let _ = self.agent.ended_within(Duration::from_secs(2));
         }
@@ -288,7 +305,7 @@ impl Demo {
     }
 
     fn say(&self, what: &str) {
-        println!("{:6.1} s  {what}", self.elapsed());
+        say!("{:6.1} s  {what}", self.elapsed());
     }
 
     fn elapsed(&self) -> f64 {

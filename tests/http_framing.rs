@@ -421,7 +421,10 @@ fn a_body_too_large_is_refused_before_it_is_sent() {
         client
             .send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 65537\r\n\r\n")
             .await;
-        assert_eq!(client.reply().await.status, 413);
+        let reply = client.reply().await;
+        assert_eq!(reply.status, 413);
+        let words = String::from_utf8_lossy(&reply.body);
+        assert!(words.contains("at most 65536 bytes"), "{words}");
         assert!(client.is_closed().await);
     });
 }

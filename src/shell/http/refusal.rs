@@ -3,6 +3,7 @@
 use miniserde::json;
 
 use super::service::{Answer, AnswerBody};
+use crate::agent::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX};
 
 /// Media type of a problem.
 pub(super) const PROBLEM: &str = "application/problem+json";
@@ -33,6 +34,9 @@ pub(super) enum Refusal {
     Connect,
 }
 
+// The texts below name these.
+const _: () = assert!(BODY_BYTES_MAX == 65_536 && HEAD_BYTES_MAX == 8_192 && HEADERS_MAX == 64);
+
 impl Refusal {
     pub(super) fn status(self) -> u16 {
         match self {
@@ -62,8 +66,8 @@ impl Refusal {
             Refusal::BodyBroken => "the body does not end as its head announces",
             Refusal::Connect => "this server is not a proxy",
             Refusal::BodyLate => "the body took too long to arrive",
-            Refusal::BodyTooLarge => "the body is larger than this server takes",
-            Refusal::HeadTooLarge => "the head is larger than this server takes",
+            Refusal::BodyTooLarge => "the body of a request may have at most 65536 bytes",
+            Refusal::HeadTooLarge => "the head of a request may have at most 8192 bytes and 64 fields",
             Refusal::BodiesFull => "too many large requests at once, try again",
             Refusal::Busy => "too many requests at once, try again",
         }
