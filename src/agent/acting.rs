@@ -145,7 +145,8 @@ impl Agent {
             causes.push((Cause::Registration, why));
         }
         if let Some(delivery) = self.deliveries.iter().find(|delivery| delivery.is_disabled()) {
-            causes.push((Cause::Webhook, format!("{} said 410 and is disabled", delivery.destination.key())));
+            let name = self.name_of(&delivery.destination);
+            causes.push((Cause::Webhook, format!("{name} said 410 and is disabled")));
         }
         let circumstances = Circumstances {
             ledger_failing: self.journal.fault().is_some(),

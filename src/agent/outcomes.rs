@@ -153,31 +153,46 @@ impl Agent {
         let confirmations = self.alexos.as_ref().map_or(0, |alexos| alexos.path.confirmations());
         let delivery = &mut self.deliveries[place];
         let change = delivery.on_answer(self.now.mono, verdict, confirmations, &mut self.rng);
-        let key = delivery.destination.key();
+        let destination = delivery.destination.clone();
         match change {
             deliveries::Change::None | deliveries::Change::NotOffered => {}
             deliveries::Change::Taken => self.counters.deliveries_success += 1,
             deliveries::Change::Retried => self.counters.deliveries_retried += 1,
-            deliveries::Change::Parked { seq, why, is_news } => self.on_parked(&key, seq, &why, is_news),
-            deliveries::Change::Disabled => self.on_disabled(&key),
+            deliveries::Change::Parked { seq, why, is_news } => {
+                self.on_parked(&destination, seq, &why, is_news)
+            }
+            deliveries::Change::Disabled => self.on_disabled(&destination),
+        }
+    }
+
+    /// As people know a destination.
+    pub(super) fn name_of(&self, destination: &Destination) -> &str {
+        match destination {
+            Destination::Alexos | Destination::Bus => "ALEX OS",
+            Destination::Hook(key) => {
+                let hook = self.setup.hooks.iter().find(|hook| hook.key == *key);
+                hook.map_or("a webhook", |hook| hook.shown_url.as_str())
+            }
         }
     }
 
     /// A dead letter.
-    fn on_parked(&mut self, key: &str, seq: Seq, why: &str, is_news: bool) {
+    fn on_parked(&mut self, destination: &Destination, seq: Seq, why: &str, is_news: bool) {
         self.counters.deliveries_parked += 1;
         if is_news {
             return;
         }
         let id = self.journal.event_id(seq).to_string();
-        let metadata = JsonText::of_strings(&[("destination", key), ("event_id", &id), ("reason", why)]);
-        let message = format!("event {id} was refused by {key} and is not tried again: {why}");
+        let metadata =
+            JsonText::of_strings(&[("destination", &destination.key()), ("event_id", &id), ("reason", why)]);
+        let name = self.name_of(destination);
+        let message = format!("event {id} was refused by {name} and is not tried again: {why}");
         self.record(PARKED_EVENT, Severity::Warning, message, metadata);
     }
 
-    fn on_disabled(&mut self, key: &str) {
-        let metadata = JsonText::of_strings(&[("destination", key), ("reason", "status 410")]);
-        let message = format!("{key} said 410 and gets no more events");
+    fn on_disabled(&mut self, destination: &Destination) {
+        let metadata = JsonText::of_strings(&[("destination", &destination.key()), ("reason", "status 410")]);
+        let message = format!("{} said 410 and gets no more events", self.name_of(destination));
         self.record("webhook_disabled", Severity::Warning, message, metadata);
         self.write_disabled();
         let gone = self.deliveries.iter().filter(|delivery| delivery.is_disabled());
