@@ -3,12 +3,10 @@
 #![allow(clippy::disallowed_methods, reason = "outside the agent")]
 
 use std::future::poll_fn;
-use std::net::TcpStream;
 use std::rc::Rc;
 
-use async_io::Async;
 use chainbot::shell::http::{
-    Answer, AnswerBody, Handling, Incoming, Limits, Port, Service, Upgrade, Upgraded, bind, serve,
+    Answer, AnswerBody, Handling, Incoming, Limits, Port, Service, Stream, Upgrade, Upgraded, bind, serve,
 };
 use chainbot::shell::ws::driver::{Next, Role, Socket};
 use tungstenite::handshake::derive_accept_key;
@@ -30,7 +28,7 @@ impl Service for Echo {
     }
 }
 
-async fn echo(stream: Async<TcpStream>, ahead: &[u8]) -> Option<Async<TcpStream>> {
+async fn echo(stream: Stream, ahead: &[u8]) -> Option<Stream> {
     let mut socket = Socket::new(stream, ahead, Role::Server);
     loop {
         poll_fn(|cx| socket.poll_flush(cx)).await;

@@ -35,17 +35,34 @@ struct World {
 impl World {
     fn started(mood: Mood, bus_path: &str) -> Self {
         let bus = Bus::open(mood);
+        let urls = format!(
+            "module_registry_url = \"http://{}\"\nevent_bus_url = \"ws://localhost:{}{bus_path}\"\n",
+            bus.address,
+            bus.address.port()
+        );
+        Self::with(bus, &urls)
+    }
+
+    /// As `started`, with TLS before the bus, and `more` config.
+    fn under_tls(mood: Mood, more: &str) -> Self {
+        let bus = Bus::open(mood);
+        let port = stand_in::tls::door(bus.address).port();
+        let urls = format!(
+            "module_registry_url = \"https://localhost:{port}\"\n\
+             event_bus_url = \"wss://localhost:{port}/ws/events\"\n{more}"
+        );
+        Self::with(bus, &urls)
+    }
+
+    fn with(bus: Bus, urls: &str) -> Self {
         let (folder, address) = (Folder::new("bus"), free_address());
         let config = folder.0.join("config.toml");
         let text = format!(
             "[server]\nhost = \"{}\"\nport = {}\n[ledger]\npath = \"{}/state/ledger.redb\"\n\
-             [alex_os]\nmodule_registry_url = \"http://{}\"\nevent_bus_url = \"ws://localhost:{}{bus_path}\"\n\
-             [log]\nlevel = \"debug\"\n",
+             [log]\nlevel = \"debug\"\n[alex_os]\n{urls}",
             address.ip(),
             address.port(),
             folder.0.display(),
-            bus.address,
-            bus.address.port(),
         );
         std::fs::write(&config, text).unwrap();
         let program = Program { path: env!("CARGO_BIN_EXE_chainbot").into(), words: vec!["run".into()] };
@@ -117,6 +134,23 @@ fn the_documented_bus_gets_every_event_in_order_whatever_becomes_of_the_links() 
         page.lines().any(|line| line == "chainbot_bus_behind_events 0")
     });
     assert!(world.counter("bus_opened") >= 3, "the links were dropped");
+}
+
+#[test]
+fn the_bus_is_followed_over_wss_under_an_authority_of_the_lan_and_under_no_other() {
+    let authority = format!("[security]\nauthorities = {:?}\n", stand_in::tls::fixture("authority.pem"));
+    let world = World::under_tls(Mood::Documented { drops: 1, after: 5 }, &authority);
+    world.wait_open("documented");
+    let brought: Vec<String> = (0..30).map(|_| world.brought("door")).collect();
+    world.wait_bus("every event", |state| ids(state, "door").len() == brought.len());
+    assert_eq!(world.bus.state.look(|state| ids(state, "door")), brought);
+    world.bus.say(r#"{"id":"e-1","event_type":"module.health","source":"alex_os","data":{}}"#);
+    world.wait("an event of theirs", || world.counter("bus_received") == 1);
+    assert!(world.agent.log_text().contains("call_refused"), "calls go over TLS, too");
+
+    let stranger = World::under_tls(Mood::Documented { drops: 0, after: 0 }, "");
+    stranger.wait("a refusal of theirs", || stranger.agent.log_text().contains("certificate not accepted"));
+    assert!(stranger.bus.state.look(|state| state.paths.is_empty()));
 }
 
 #[test]

@@ -35,6 +35,20 @@ pub const IDLE_TIME_MAX_MS: u64 = 60_000;
 /// Time for a client to read the last answer of a connection, in milliseconds. Beyond: dropped.
 pub const LINGER_TIME_MAX_MS: u64 = 500;
 
+/// Most TLS handshakes at the open port at once. Beyond: a connection waits for `HEAD_TIME_MAX_MS` and is then closed.
+pub const HANDSHAKES_MAX: usize = 8;
+/// How many of them may be those of other machines.
+pub const FOREIGN_HANDSHAKES_MAX: usize = 6;
+/// How many of them may be those of one other machine.
+pub const HANDSHAKES_PER_ADDRESS_MAX: usize = 3;
+/// Time for a TLS handshake, from its turn on, in milliseconds. Beyond: closed.
+pub const HANDSHAKE_TIME_MAX_MS: u64 = 5_000;
+/// Most bytes of a TLS handshake's message that are gathered. Beyond: closed.
+pub const TLS_HELLO_BYTES_MAX: usize = 8 * 1024;
+/// Largest record of TLS in bytes (RFC 8446 section 5.2). More than 4 KiB of one are counted among `BODIES_BYTES_MAX`.
+/// Beyond that: closed.
+pub const TLS_RECORD_BYTES_MAX: usize = 16_645;
+
 /// Largest frame and message of a WebSocket in bytes. Beyond: closed with 1009.
 pub const SOCKET_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 

@@ -79,7 +79,7 @@ fn answer(typed: &Typed, out: &mut Out) -> Result<(), Failure> {
         "webhook verify" => webhook::verify(typed, &secrets(typed, config)?, out),
         "webhook send" => {
             let config = config()?;
-            webhook::send(typed, &settings::webhook_secrets(&config), &settings::running_agent(&config), out)
+            webhook::send(typed, &config, out)
         }
         "service install" => service::install(typed.has("dry-run"), out),
         "service uninstall" => service::uninstall(typed.has("dry-run"), out),

@@ -10,8 +10,7 @@ use super::version;
 use crate::agent::setup::Secret;
 use crate::agent::time::Wall;
 use crate::config::{self, CONFIG_VARIABLE, Config, FILE_BYTES_MAX, Fault, Inputs};
-use crate::shell::run::check_authorities;
-use crate::shell::state;
+use crate::shell::{state, tls_files};
 use crate::wire::json::{Json, Kind};
 
 /// Largest file with a secret, in bytes.
@@ -125,13 +124,25 @@ fn faults_counted(count: usize) -> String {
 /// `check`.
 pub fn check(source: &Source, out: &mut Out) -> Result<(), Failure> {
     let loaded = load(source)?;
+    check_files(&loaded.config)?;
     for each in &loaded.config.notes {
         note(&printable(each));
     }
-    check_authorities(&loaded.config).map_err(|fault| Failure::new(Exit::Config, fault))?;
     let name =
         loaded.file.as_ref().map_or("no file, the defaults".to_owned(), |file| file.display().to_string());
     out.line(format_args!("{}: {}", printable(&name), out.paint(Paint::Good, "good")))
+}
+
+/// Certificates and keys, as a start would read them.
+fn check_files(config: &Config) -> Result<(), Failure> {
+    let faults: Vec<_> = [tls_files::of_port(config).err(), tls_files::authorities(config).err()]
+        .into_iter()
+        .flatten()
+        .collect();
+    for fault in &faults {
+        note(&printable(&fault.to_string()));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Failure::new(Exit::Config, faults_counted(faults.len()))) }
 }
 
 /// `config show`.

@@ -3,12 +3,15 @@
 use std::io::Read;
 
 use super::args::Typed;
-use super::ask::{self, AskFault, RunningAgent};
+use super::ask::{self, AskFault};
 use super::out::{Exit, Failure, Out, Paint, printable};
+use super::settings;
 use crate::agent::ids::CallId;
 use crate::agent::limits::BODY_BYTES_MAX;
+use crate::config::Config;
 use crate::shell::calls::Calls;
 use crate::shell::clock::system_now;
+use crate::shell::tls_files;
 use crate::wire::json::{self, Json, Kind};
 use crate::wire::standard_webhooks::{self, Key, SignedHeaders};
 use crate::wire::{AddressGuard, HttpRequest, USER_AGENT};
@@ -48,17 +51,13 @@ pub fn verify(typed: &Typed, configured: &[String], out: &mut Out) -> Result<(),
 }
 
 /// `webhook send [URL]`.
-pub fn send(
-    typed: &Typed,
-    configured: &[String],
-    agent: &RunningAgent,
-    out: &mut Out,
-) -> Result<(), Failure> {
+pub fn send(typed: &Typed, config: &Config, out: &mut Out) -> Result<(), Failure> {
+    let (configured, agent) = (settings::webhook_secrets(config), settings::running_agent(config));
     let body = event_body(typed.value("type").unwrap_or("test"), typed.value("data"))?;
     let id = id_of(typed)?;
     // The running agent's own secrets are for its own path: they go to nobody else, not even as a signature.
     let url = typed.operands.first();
-    let secrets = if url.is_none() { configured } else { &[] };
+    let secrets = if url.is_none() { &configured[..] } else { &[] };
     let has_secret = typed.has("secret") || !secrets.is_empty();
     let headers = if has_secret {
         signed_headers(&one_key(typed, secrets)?, &id, now_s(), body.as_bytes())
@@ -67,7 +66,7 @@ pub fn send(
     };
     let (status, answer) = match url {
         None => agent.post(EVENT_PATH, &headers, &body).map_err(|fault| agent.failure(&fault))?,
-        Some(url) => post_elsewhere(url, headers, body)?,
+        Some(url) => post_elsewhere(url, headers, body, config)?,
     };
     let shown = answer.lines().map(printable).collect::<Vec<_>>().join("\n");
     if (200..300).contains(&status) {
@@ -87,6 +86,7 @@ fn post_elsewhere(
     url: &str,
     headers: Vec<(&'static str, String)>,
     body: String,
+    config: &Config,
 ) -> Result<(u16, String), Failure> {
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err(Failure::new(
@@ -104,7 +104,8 @@ fn post_elsewhere(
     };
     request.headers.push(("content-type", "application/json".to_owned()));
     request.headers.push(("user-agent", USER_AGENT.to_owned()));
-    let calls = Calls::new(None).map_err(|error| Failure::new(Exit::Other, error))?;
+    let authorities = tls_files::authorities(config).map_err(|fault| Failure::new(Exit::Config, fault))?;
+    let calls = Calls::new(authorities.as_deref()).map_err(|error| Failure::new(Exit::Other, error))?;
     calls.start(CallId(0), request);
     match smol::block_on(calls.next()).1 {
         Ok(reply) => Ok((reply.status, String::from_utf8_lossy(&reply.body).into_owned())),

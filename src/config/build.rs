@@ -9,7 +9,7 @@ use super::hooks;
 use super::sources::{Sources, Value, shown_text};
 use super::table::KEYS;
 use super::url;
-use super::{Config, Inputs, Ledger, Security, Server, Websocket};
+use super::{Config, Inputs, Ledger, Security, Server, TlsFiles, Websocket};
 use crate::agent::setup::{AiwmSetup, AlexosSetup, HookSetup, Identity, Secret, Setup};
 use crate::agent::time::SECOND_MS;
 
@@ -92,6 +92,11 @@ impl Values {
         self.get(name).datum == Datum::Bool(true)
     }
 
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        let text = self.text(name);
+        (!text.is_empty()).then(|| text.into())
+    }
+
     fn list(&self, name: &str) -> Vec<String> {
         match &self.get(name).datum {
             Datum::List(list) => list.clone(),
@@ -136,6 +141,7 @@ fn check(values: &Values, faults: &mut Vec<Fault>) {
     check_texts(values, faults);
     check_secrets(values, faults);
     check_host(values, faults);
+    check_tls(values, faults);
     check_aiwm(values, faults);
 }
 
@@ -198,6 +204,19 @@ fn check_host(values: &Values, faults: &mut Vec<Fault>) {
     }
 }
 
+fn check_tls(values: &Values, faults: &mut Vec<Fault>) {
+    let (cert, key) = (values.get("server.tls_cert"), values.get("server.tls_key"));
+    for (given, missing, because) in [
+        (cert, key, "needed because server.tls_cert is set"),
+        (key, cert, "needed because server.tls_key is set"),
+    ] {
+        if !given.datum.is_empty() && missing.datum.is_empty() && !missing.is_refused {
+            let place = given.origin.clone();
+            faults.push(Fault::Missing { key: missing.name.clone(), because, place });
+        }
+    }
+}
+
 fn check_aiwm(values: &Values, faults: &mut Vec<Fault>) {
     if !values.is_on("aiwm.enabled") {
         return;
@@ -226,7 +245,7 @@ fn build(values: Values, hooks: Vec<HookSetup>, notes: Vec<String>, inputs: &Inp
         _ => Vec::new(),
     };
     Config {
-        server: Server { host: host_of(&values), port: port_of(&values) },
+        server: Server { host: host_of(&values), port: port_of(&values), tls: tls_files(&values) },
         ledger: Ledger {
             path: values.text("ledger.path").into(),
             size_max_mib: values.number("ledger.size_max_mib"),
@@ -257,6 +276,11 @@ fn build(values: Values, hooks: Vec<HookSetup>, notes: Vec<String>, inputs: &Inp
         values: values.0,
         notes,
     }
+}
+
+fn tls_files(values: &Values) -> Option<TlsFiles> {
+    let (cert, key) = (values.path("server.tls_cert")?, values.path("server.tls_key")?);
+    Some(TlsFiles { cert, key })
 }
 
 fn port_of(values: &Values) -> u16 {

@@ -85,12 +85,23 @@ pub struct Config {
 }
 
 /// The `[server]` section.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// The address to listen at.
     pub host: IpAddr,
     /// The port to listen at; 0 is any free one.
     pub port: u16,
+    /// What the port shows under TLS; `None`: it speaks none.
+    pub tls: Option<TlsFiles>,
+}
+
+/// The files of `server.tls_cert` and `server.tls_key`, not looked at yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// The `[ledger]` section.

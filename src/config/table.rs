@@ -160,6 +160,22 @@ pub const KEYS: &[Key] = &[
         "TCP port to listen at; 0 takes any free one",
     ),
     key(
+        "server",
+        "tls_cert",
+        Kind::Path,
+        "",
+        &[],
+        "File with the certificate chain (PEM) of this port, the server's own first; empty: HTTP without TLS",
+    ),
+    key(
+        "server",
+        "tls_key",
+        Kind::Path,
+        "",
+        &[],
+        "File with its private key (PEM); needed beside `server.tls_cert`",
+    ),
+    key(
         "alex_os",
         "module_registry_url",
         Kind::Url(WEB),

@@ -194,6 +194,12 @@ fn every_key_is_set_by_each_of_its_variables() {
                 world = world.with("AIWM_BASE_URL", "http://a").with("AIWM_AGENT_ID", &"a".repeat(24));
                 world = world.with("AIWM_AGENT_SECRET", "s");
             }
+            // One needs the other.
+            match key.name {
+                "tls_cert" => world = world.with("CHAINBOT_SERVER__TLS_KEY", "k.pem"),
+                "tls_key" => world = world.with("CHAINBOT_SERVER__TLS_CERT", "c.pem"),
+                _ => {}
+            }
             if key.name == "host_header" {
                 world.environment[0].1 = "a.b".to_owned();
             }

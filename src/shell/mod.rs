@@ -15,6 +15,8 @@ pub mod sense;
 pub mod signals;
 pub mod state;
 mod tls;
+pub mod tls_files;
+mod tls_server;
 mod tls_stream;
 mod world;
 pub mod ws;

@@ -5,8 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,6 +23,7 @@ use super::committer::Committer;
 use super::http::{self, Port, Service};
 use super::sense::{self, Sense};
 use super::signals::{Signal, Signals};
+use super::tls_files::{self, TlsFault};
 use super::world::{Durable, Parts, World};
 use super::ws::hub::Hub;
 use super::{log as output, state};
@@ -37,8 +37,6 @@ use crate::wire::aiwm;
 
 /// A run of this length is no reason to suspect the ledger, however it ends.
 const SETTLED_AFTER: Duration = Duration::from_secs(180);
-/// Largest `security.authorities`, in bytes: some twenty authorities.
-const AUTHORITIES_BYTES_MAX: u64 = 64 * 1024;
 /// Largest line of a child that is kept, in bytes.
 const CHILD_LINE_MAX: usize = 400;
 
@@ -63,10 +61,10 @@ pub enum StartFault {
     State(PathBuf, io::Error),
     /// The ledger.
     Ledger(OpenError),
+    /// The certificates of the port or of authorities, or the port's key.
+    Tls(TlsFault),
     /// The address.
     Bind(std::net::SocketAddr, io::Error),
-    /// `security.authorities`.
-    Certificates(PathBuf, io::Error),
     /// Threads, signals, randomness.
     System(&'static str, io::Error),
 }
@@ -76,8 +74,8 @@ impl fmt::Display for StartFault {
         match self {
             Self::State(path, error) => write!(f, "state directory {}: {error}", path.display()),
             Self::Ledger(error) => error.fmt(f),
+            Self::Tls(fault) => fault.fmt(f),
             Self::Bind(address, error) => write!(f, "cannot listen at {address}: {error}"),
-            Self::Certificates(path, error) => write!(f, "security.authorities {}: {error}", path.display()),
             Self::System(what, error) => write!(f, "{what}: {error}"),
         }
     }
@@ -131,7 +129,13 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
     let agent = Agent::new(setup, memory, seed, clock.now());
     let committer = Committer::start(Durable(Arc::clone(&ledger)))
         .map_err(|error| StartFault::System("ledger thread", error))?;
-    let (calls, links) = clients(config)?;
+    let authorities = tls_files::authorities(config).map_err(StartFault::Tls)?;
+    let calls =
+        Calls::new(authorities.as_deref()).map_err(|error| StartFault::System("certificates", error))?;
+    let links =
+        Links::new(authorities.as_deref()).map_err(|error| StartFault::System("certificates", error))?;
+    let port = Port::new(http::Limits::default());
+    port.set_tls(tls_files::of_port(config).map_err(StartFault::Tls)?);
     let world = World::new(Parts {
         clock,
         agent,
@@ -144,35 +148,10 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
         calls,
         links,
         sense: Sense::new(&dir),
-        port: Port::new(http::Limits::default()),
+        port,
         hub: Hub::new(config.websocket.max_connections),
     });
     Ok((world, listeners))
-}
-
-/// What calls the peers, with the authorities that they trust.
-fn clients(config: &Config) -> Result<(Calls, Links), StartFault> {
-    let path = config.security.authorities.clone().unwrap_or_default();
-    let fault = |error| StartFault::Certificates(path.clone(), error);
-    let pem = config.security.authorities.as_deref().map(read_authorities).transpose().map_err(fault)?;
-    Ok((Calls::new(pem.as_deref()).map_err(fault)?, Links::new(pem.as_deref()).map_err(fault)?))
-}
-
-/// Whether the authorities of `security.authorities` can be read and used.
-///
-/// # Errors
-/// They cannot.
-pub fn check_authorities(config: &Config) -> Result<(), StartFault> {
-    clients(config).map(drop)
-}
-
-fn read_authorities(path: &Path) -> io::Result<Vec<u8>> {
-    let mut pem = Vec::new();
-    File::open(path)?.take(AUTHORITIES_BYTES_MAX + 1).read_to_end(&mut pem)?;
-    if pem.len() as u64 > AUTHORITIES_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "is longer than 64 KiB"));
-    }
-    Ok(pem)
 }
 
 fn open_ledger(config: &Config, program: &[OsString]) -> Result<(Ledger, Memory), StartFault> {
@@ -306,10 +285,16 @@ fn reload(world: &World, start: &Start) {
             return;
         }
     };
-    let has_other_authorities = config.security.authorities != start.config.security.authorities;
-    if config.server != start.config.server || config.ledger != start.config.ledger || has_other_authorities {
-        log::warn!("restart_needed why=\"server, ledger and authorities change with a restart only\"");
+    let fixed = |config: &Config| {
+        let address = (config.server.host, config.server.port);
+        (address, config.ledger.clone(), config.security.authorities.clone())
+    };
+    if fixed(&config) != fixed(&start.config) {
+        log::warn!(
+            "restart_needed why=\"server.host, server.port, [ledger] and security.authorities change with a restart only\""
+        );
     }
+    renew_tls(world, &config);
     output::set_level(config.log_level);
     let mut setup = config.setup.clone();
     setup.identity.port = world.agent.borrow().setup().identity.port;
@@ -319,6 +304,20 @@ fn reload(world: &World, start: &Start) {
     *world.security.borrow_mut() = security;
     *world.config.borrow_mut() = config;
     world.feed(Input::Reconfigured(Box::new(setup)));
+}
+
+/// Reads certificate and key again: new connections are shown what is in the files then. Faulty ones change nothing.
+fn renew_tls(world: &World, config: &Config) {
+    match tls_files::of_port(config) {
+        Ok(tls) => {
+            log::info!("tls_read is_on={}", tls.is_some());
+            world.port().set_tls(tls);
+        }
+        Err(fault) => {
+            log::error!("config_fault {fault}");
+            log::warn!("tls_kept why=\"the new certificate or key has a fault\"");
+        }
+    }
 }
 
 /// The first lines of a start.
@@ -331,7 +330,8 @@ fn tell_start(start: &Start, world: &World) {
     }
     let agent = world.agent.borrow();
     let setup = agent.setup();
-    log::info!("listening address={} port={}", config.server.host, setup.identity.port);
+    let tls = if config.server.tls.is_some() { "on" } else { "off" };
+    log::info!("listening address={} port={} tls={tls}", config.server.host, setup.identity.port);
     let stats = world.ledger.stats().unwrap_or_default();
     log::info!(
         "ledger file={} bytes={} events={} newest={}",

@@ -15,4 +15,5 @@ pub mod json;
 pub mod port;
 pub mod process;
 pub mod receiver;
+pub mod tls;
 pub mod watched;

@@ -29,6 +29,15 @@ const FILES: &[(&str, &str)] = &[
         "[[webhooks]]\nurl = \"http://a\"\ntype = []",
         "webhooks[1].type is not known: did you mean webhooks[1].types? (config.toml line 3)\n",
     ),
+    // Keys that need each other.
+    (
+        "[server]\ntls_cert = \"c.pem\"",
+        "server.tls_key is missing: needed because server.tls_cert is set (config.toml line 2)\n",
+    ),
+    (
+        "[server]\ntls_key = \"k.pem\"",
+        "server.tls_cert is missing: needed because server.tls_key is set (config.toml line 2)\n",
+    ),
     // Types.
     ("server = 3", "server is an integer: must be a section in brackets (config.toml line 1)\n"),
     (

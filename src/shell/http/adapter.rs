@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
@@ -33,6 +33,9 @@ impl Write for Adapter<'_> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.line.borrow_mut().poll_flush(cx);
+        self.exchange.on_write(flushed.is_pending());
+        ready!(flushed)?;
         self.exchange.on_flushed(cx);
         Poll::Ready(Ok(()))
     }
@@ -51,7 +54,7 @@ impl Write for Adapter<'_> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = self.line.borrow().poll_write(cx, bufs);
+        let written = self.line.borrow_mut().poll_write(cx, bufs);
         self.exchange.on_write(written.is_pending());
         written
     }

@@ -17,6 +17,7 @@ use super::line::{Left, Line, Next};
 use super::port::{Seat, Turn};
 use super::refusal::Refusal;
 use super::service::{Service, Upgrade};
+use super::stream;
 use super::upgrade;
 
 /// hyper's read buffer is of this size, and it is the least that hyper takes for its bound.
@@ -36,13 +37,14 @@ enum Outcome {
 /// Serves a connection to its end.
 pub(super) async fn attend(socket: Async<TcpStream>, peer: SocketAddr, seat: Seat, service: Rc<dyn Service>) {
     let limits = *seat.port.limits();
-    let mut line = Line::new(socket);
     let mut alarm = Alarm::new();
+    let Some(stream) = stream::open(socket, peer, &seat, &mut alarm).await else { return };
+    let mut line = Line::new(stream);
     let mut patience = limits.head_time_max;
     loop {
         let outcome = match line.next(&seat, &mut alarm, patience).await {
             Next::Gone => Outcome::Lost,
-            Next::Refuse(refusal) => refuse(refusal, &line, &mut alarm, peer, &seat).await,
+            Next::Refuse(refusal) => refuse(refusal, &mut line, &mut alarm, peer, &seat).await,
             Next::Request => match try_upgrade(&line, peer, &service) {
                 Some(upgrade) => return enter_upgraded(line, alarm, seat, upgrade).await,
                 None => in_turn(&mut line, &mut alarm, peer, &seat, &service).await,
@@ -62,7 +64,7 @@ fn try_upgrade(line: &Line, peer: SocketAddr, service: &Rc<dyn Service>) -> Opti
 }
 
 /// Says 101 and hands the connection over. The seat is given back: what comes has places of its own.
-async fn enter_upgraded(line: Line, mut alarm: Alarm, seat: Seat, upgrade: Upgrade) {
+async fn enter_upgraded(mut line: Line, mut alarm: Alarm, seat: Seat, upgrade: Upgrade) {
     let limits = *seat.port.limits();
     if !line.write(&mut alarm, &upgrade::to_wire(&upgrade), limits.write_stall_max).await {
         return;
@@ -79,7 +81,13 @@ async fn enter_upgraded(line: Line, mut alarm: Alarm, seat: Seat, upgrade: Upgra
     port.wake_watchers();
 }
 
-async fn refuse(refusal: Refusal, line: &Line, alarm: &mut Alarm, peer: SocketAddr, seat: &Seat) -> Outcome {
+async fn refuse(
+    refusal: Refusal,
+    line: &mut Line,
+    alarm: &mut Alarm,
+    peer: SocketAddr,
+    seat: &Seat,
+) -> Outcome {
     log::debug!("request_refused peer={peer} reason={refusal:?}");
     seat.port.count(refusal.status());
     let was_written = line.write(alarm, &refusal.to_wire(), seat.port.limits().write_stall_max).await;

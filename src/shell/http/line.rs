@@ -2,17 +2,16 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_io::Async;
 use futures_lite::{AsyncRead, AsyncWrite};
 
 use super::alarm::{Alarm, now};
 use super::port::Seat;
 use super::refusal::Refusal;
+use super::stream::Stream;
 use crate::agent::limits::HEAD_BYTES_MAX;
 use crate::wire::http_head::{self, Framing, Head, Scan};
 
@@ -42,7 +41,7 @@ pub(super) enum Next {
 
 /// A connection's socket with what was read ahead.
 pub(super) struct Line {
-    socket: Async<TcpStream>,
+    socket: Stream,
     ahead: Vec<u8>,
     scanned: usize,
     pub(super) left: Left,
@@ -50,7 +49,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(socket: Async<TcpStream>) -> Line {
+    pub(super) fn new(socket: Stream) -> Line {
         Line { socket, ahead: Vec::new(), scanned: 0, left: Left::Exactly(0), wants_upgrade: false }
     }
 
@@ -126,7 +125,7 @@ impl Line {
     }
 
     /// Drops the head at hand: the socket, and what came behind it.
-    pub(super) fn into_parts(mut self) -> (Async<TcpStream>, Vec<u8>) {
+    pub(super) fn into_parts(mut self) -> (Stream, Vec<u8>) {
         if let Left::Exactly(bytes) = self.left {
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
             self.drop_ahead(bytes.min(self.ahead.len()));
@@ -138,7 +137,7 @@ impl Line {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut bytes = [0; READ_BYTES];
         let room = READ_BYTES.min(HEAD_BYTES_MAX.saturating_sub(self.ahead.len()));
-        let n = ready!(Pin::new(&mut &self.socket).poll_read(cx, &mut bytes[..room]))?;
+        let n = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut bytes[..room]))?;
         if self.ahead.capacity() - self.ahead.len() < n {
             let wanted = (self.ahead.len() + n).next_power_of_two();
             self.ahead.reserve_exact(wanted - self.ahead.len());
@@ -163,7 +162,7 @@ impl Line {
         let n = if self.ahead.is_empty() {
             let mut bytes = [0; READ_BYTES];
             let room = room.min(READ_BYTES);
-            let n = ready!(Pin::new(&mut &self.socket).poll_read(cx, &mut bytes[..room]))?;
+            let n = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut bytes[..room]))?;
             give(&bytes[..n]);
             n
         } else {
@@ -201,34 +200,42 @@ impl Line {
     }
 
     pub(super) fn poll_write(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &self.socket).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+    }
+
+    /// Ready when the kernel has taken what was written.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     /// Writes an answer of the port's own; gives up when the client does not take it.
-    pub(super) async fn write(&self, alarm: &mut Alarm, bytes: &[u8], stall_max: Duration) -> bool {
+    pub(super) async fn write(&mut self, alarm: &mut Alarm, bytes: &[u8], stall_max: Duration) -> bool {
         let due = now() + stall_max;
         let mut rest = bytes;
         poll_fn(|cx| {
             while !rest.is_empty() {
-                match Pin::new(&mut &self.socket).poll_write(cx, rest) {
+                match Pin::new(&mut self.socket).poll_write(cx, rest) {
                     Poll::Ready(Ok(n)) if n > 0 => rest = &rest[n..],
                     Poll::Ready(_) => return Poll::Ready(false),
                     Poll::Pending => return alarm.poll_due(cx, Some(due)).map(|()| false),
                 }
             }
-            Poll::Ready(true)
+            match self.poll_flush(cx) {
+                Poll::Ready(flushed) => Poll::Ready(flushed.is_ok()),
+                Poll::Pending => alarm.poll_due(cx, Some(due)).map(|()| false),
+            }
         })
         .await
     }
 
     /// Ends the connection so that the client can still read the last answer: a socket closed with unread bytes is
     /// reset, and a reset drops what the client has not read yet.
-    pub(super) async fn linger(self, alarm: &mut Alarm, time_max: Duration) {
-        if self.socket.get_ref().shutdown(Shutdown::Write).is_err() {
+    pub(super) async fn linger(mut self, alarm: &mut Alarm, time_max: Duration) {
+        if !poll_fn(|cx| Poll::Ready(self.socket.shut_down(cx))).await {
             return;
         }
         let due = now() + time_max;
@@ -237,7 +244,7 @@ impl Line {
             // Here and not outside: what lives across a wait is part of every connection's task.
             let mut bytes = [0; READ_BYTES];
             while dropped < LINGER_BYTES_MAX {
-                match Pin::new(&mut &self.socket).poll_read(cx, &mut bytes) {
+                match Pin::new(&mut self.socket).poll_read(cx, &mut bytes) {
                     Poll::Ready(Ok(n)) if n > 0 => dropped += n,
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => return alarm.poll_due(cx, Some(due)),

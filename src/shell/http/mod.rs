@@ -27,6 +27,7 @@ mod listen;
 mod port;
 mod refusal;
 mod service;
+mod stream;
 mod upgrade;
 
 pub(super) use alarm::{Alarm, now};
@@ -34,3 +35,4 @@ pub use listen::{bind, serve};
 pub use port::{Limits, Port};
 pub(super) use port::{Seat, Share};
 pub use service::{Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Service, Upgrade, Upgraded};
+pub use stream::Stream;

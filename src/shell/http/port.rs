@@ -4,12 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use smol::lock::{Semaphore, SemaphoreGuard};
 
-use crate::agent::limits;
+use crate::agent::limits::{self, FOREIGN_HANDSHAKES_MAX, HANDSHAKES_MAX, HANDSHAKES_PER_ADDRESS_MAX};
 
 /// Watchers beyond this are woken rather than kept.
 const WATCHERS_MAX: usize = 8;
@@ -76,6 +78,8 @@ pub struct Port {
     turns: Semaphore,
     foreign_turns: Semaphore,
     bodies_bytes: Cell<usize>,
+    tls: RefCell<Option<Arc<ServerConfig>>>,
+    handshakes: RefCell<Vec<IpAddr>>,
     turned_away: Cell<u64>,
     answers: [Cell<u64>; 5],
 }
@@ -96,9 +100,34 @@ impl Port {
             turns: Semaphore::new(limits.exchanges_max),
             foreign_turns: Semaphore::new(limits.foreign_exchanges_max),
             bodies_bytes: Cell::new(0),
+            tls: RefCell::default(),
+            handshakes: RefCell::default(),
             turned_away: Cell::new(0),
             answers: Default::default(),
         })
+    }
+
+    /// What new connections are shown under TLS; `None`: they have none. Those that are open go on as they are.
+    pub fn set_tls(&self, tls: Option<Arc<ServerConfig>>) {
+        *self.tls.borrow_mut() = tls;
+    }
+
+    pub(super) fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.tls.borrow().clone()
+    }
+
+    /// A turn for the TLS handshake of a connection from `address`, if there is one.
+    pub(super) fn try_handshake(&self, address: IpAddr) -> Option<Handshake<'_>> {
+        let mut under_way = self.handshakes.borrow_mut();
+        let is_exempt = self.limits.loopback_exempt && address.is_loopback();
+        let foreign = under_way.iter().filter(|other| !other.is_loopback()).count();
+        let own = under_way.iter().filter(|other| **other == address).count();
+        let has_share = is_exempt || (foreign < FOREIGN_HANDSHAKES_MAX && own < HANDSHAKES_PER_ADDRESS_MAX);
+        if under_way.len() >= HANDSHAKES_MAX || !has_share {
+            return None;
+        }
+        under_way.push(address);
+        Some(Handshake { port: self, address })
     }
 
     /// The bounds it was made with.
@@ -211,6 +240,24 @@ pub(super) struct Turn<'p> {
     _any: SemaphoreGuard<'p>,
 }
 
+/// The turn of a TLS handshake, given back when dropped.
+pub(super) struct Handshake<'p> {
+    port: &'p Port,
+    address: IpAddr,
+}
+
+impl Drop for Handshake<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.port.handshakes.borrow_mut();
+        if let Some(index) = under_way.iter().position(|address| *address == self.address) {
+            under_way.swap_remove(index);
+        }
+        drop(under_way);
+        // Whoever waits for a turn is seated.
+        self.port.wake_seated();
+    }
+}
+
 /// A place among the connections, given back when dropped.
 pub(in crate::shell) struct Seat {
     pub(in crate::shell) port: Rc<Port>,
@@ -262,11 +309,17 @@ impl Share {
         self.bytes += bytes;
         true
     }
+
+    /// Gives back all of it.
+    pub(in crate::shell) fn clear(&mut self) {
+        self.port.bodies_bytes.set(self.port.bodies_bytes.get() - self.bytes);
+        self.bytes = 0;
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.port.bodies_bytes.set(self.port.bodies_bytes.get() - self.bytes);
+        self.clear();
     }
 }
 
@@ -310,6 +363,20 @@ mod tests {
         seats.remove(1);
         assert_eq!(port.open(), 3);
         assert!(port.try_seat(LOCAL).is_some_and(|seat| seat.index == 1));
+    }
+
+    #[test]
+    fn handshakes_leave_room_for_other_machines_and_for_this_one() {
+        let port = small();
+        let of_one: Vec<_> =
+            std::iter::from_fn(|| port.try_handshake(foreign(1))).take(HANDSHAKES_MAX).collect();
+        assert_eq!(of_one.len(), HANDSHAKES_PER_ADDRESS_MAX);
+        let others: Vec<_> = (2..20).filter_map(|last| port.try_handshake(foreign(last))).collect();
+        assert_eq!(of_one.len() + others.len(), FOREIGN_HANDSHAKES_MAX);
+        let local: Vec<_> = std::iter::from_fn(|| port.try_handshake(LOCAL)).take(HANDSHAKES_MAX).collect();
+        assert_eq!(local.len(), HANDSHAKES_MAX - FOREIGN_HANDSHAKES_MAX);
+        drop(of_one);
+        assert!(port.try_handshake(foreign(1)).is_some());
     }
 
     #[test]

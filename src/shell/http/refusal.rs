@@ -32,6 +32,8 @@ pub(super) enum Refusal {
     Busy,
     /// This is not a proxy.
     Connect,
+    /// The port speaks TLS only with other machines, and this one does not.
+    NoTls,
 }
 
 // The texts below name these.
@@ -40,7 +42,7 @@ const _: () = assert!(BODY_BYTES_MAX == 65_536 && HEAD_BYTES_MAX == 8_192 && HEA
 impl Refusal {
     pub(super) fn status(self) -> u16 {
         match self {
-            Refusal::Doubt(_) | Refusal::BodyBroken => 400,
+            Refusal::Doubt(_) | Refusal::BodyBroken | Refusal::NoTls => 400,
             Refusal::Connect => 405,
             Refusal::BodyLate => 408,
             Refusal::BodyTooLarge => 413,
@@ -51,7 +53,7 @@ impl Refusal {
 
     fn title(self) -> &'static str {
         match self {
-            Refusal::Doubt(_) | Refusal::BodyBroken => "Bad Request",
+            Refusal::Doubt(_) | Refusal::BodyBroken | Refusal::NoTls => "Bad Request",
             Refusal::Connect => "Method Not Allowed",
             Refusal::BodyLate => "Request Timeout",
             Refusal::BodyTooLarge => "Content Too Large",
@@ -64,6 +66,7 @@ impl Refusal {
         match self {
             Refusal::Doubt(reason) => reason,
             Refusal::BodyBroken => "the body does not end as its head announces",
+            Refusal::NoTls => "this port speaks TLS: use https or wss",
             Refusal::Connect => "this server is not a proxy",
             Refusal::BodyLate => "the body took too long to arrive",
             Refusal::BodyTooLarge => "the body of a request may have at most 65536 bytes",

@@ -1,12 +1,13 @@
 //! What the open port asks of the rest: a request that is whole goes in, an answer comes out.
 
 use std::future::Future;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use async_io::Async;
 use hyper::{HeaderMap, Method};
+
+use super::stream::Stream;
 
 /// A request whose head and body have arrived within the limits.
 #[derive(Debug)]
@@ -84,11 +85,11 @@ pub struct Upgrade {
     pub headers: Vec<(&'static str, String)>,
     /// Goes on with the connection and the bytes that came behind the head; gives it back to be closed in peace, unless
     /// it is broken.
-    pub run: Box<dyn FnOnce(Async<TcpStream>, Vec<u8>) -> Upgraded>,
+    pub run: Box<dyn FnOnce(Stream, Vec<u8>) -> Upgraded>,
 }
 
 /// A connection that is no HTTP any more.
-pub type Upgraded = Pin<Box<dyn Future<Output = Option<Async<TcpStream>>>>>;
+pub type Upgraded = Pin<Box<dyn Future<Output = Option<Stream>>>>;
 
 /// Answers requests.
 pub trait Service {

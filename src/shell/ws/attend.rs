@@ -10,19 +10,18 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use async_io::Async;
 use futures_lite::future;
 
 use super::driver::{End, Next, Role, Socket};
 use super::hub::{Mail, Membership};
 use crate::agent::ids::Seq;
 use crate::api::{Conversation, Follow, Plan, Reaction, Scene};
-use crate::shell::http::{Alarm, Seat, Share, now};
+use crate::shell::http::{Alarm, Seat, Share, Stream, now};
 use crate::shell::world::World;
 
 /// Between two protocol pings, and as long again until a client that shows no sign of life is dead.
@@ -40,8 +39,6 @@ const PAGE_BYTES: usize = 4 * 1024;
 const FREE_BYTES: usize = 4 * 1024;
 /// Messages of one client before others have their turn.
 const TURN_MESSAGES: u32 = 16;
-
-type Stream = Async<TcpStream>;
 
 /// What a socket waits for.
 enum Step {
