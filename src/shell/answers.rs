@@ -174,19 +174,7 @@ fn answer_of(response: Response) -> Answer {
 
 fn events(world: &World, query: EventsQuery) -> Answer {
     let durable = world.agent.borrow().durable();
-    let stream = EventStream {
-        ledger: Arc::clone(&world.ledger),
-        ledger_id: durable.ledger,
-        after: query.after,
-        upto: durable.seq,
-        left: query.limit,
-        query,
-        is_first: true,
-        last: None,
-        given: 0,
-        given_of: None,
-        step: Step::Head,
-    };
+    let stream = EventStream::new(Arc::clone(&world.ledger), durable.ledger, query, durable.seq);
     Answer {
         status: 200,
         headers: vec![("cache-control", "no-store".to_owned())],
@@ -233,6 +221,23 @@ struct Rendered {
 }
 
 impl EventStream {
+    /// The events that are asked for, up to this one.
+    fn new(ledger: Arc<Ledger>, ledger_id: LedgerId, query: EventsQuery, upto: Seq) -> Self {
+        Self {
+            ledger,
+            ledger_id,
+            after: query.after,
+            upto,
+            left: query.limit,
+            query,
+            is_first: true,
+            last: None,
+            given: 0,
+            given_of: None,
+            step: Step::Head,
+        }
+    }
+
     /// The next piece. A page with a large event is made anew for each of its pieces, so that no client holds more than
     /// one piece in memory.
     fn next_piece(&mut self) -> Chunk {
@@ -331,19 +336,7 @@ mod tests {
             limit: 1_000,
             since: "0".to_owned(),
         };
-        EventStream {
-            ledger: Arc::clone(ledger),
-            ledger_id: LedgerId(7),
-            after: Seq(0),
-            upto: Seq(upto),
-            left: query.limit,
-            query,
-            is_first: true,
-            last: None,
-            given: 0,
-            given_of: None,
-            step: Step::Head,
-        }
+        EventStream::new(Arc::clone(ledger), LedgerId(7), query, Seq(upto))
     }
 
     fn pieces(mut stream: EventStream) -> Vec<Vec<u8>> {

@@ -117,8 +117,19 @@ pub struct Misfit {
     pub message: String,
 }
 
-fn misfit<T>(code: &'static str, message: impl Into<String>) -> Result<T, Misfit> {
+pub(super) fn misfit<T>(code: &'static str, message: impl Into<String>) -> Result<T, Misfit> {
     Err(Misfit { code, message: message.into() })
+}
+
+/// The object that a client's message must be.
+pub(super) fn object(text: &str) -> Result<Json<'_>, Misfit> {
+    let Ok(message) = Json::parse(text.as_bytes()) else {
+        return misfit("INVALID_JSON", "message is not valid JSON");
+    };
+    if message.kind() != Kind::Object {
+        return misfit("NOT_AN_OBJECT", format!("message is {}, wanted an object", message.kind().as_str()));
+    }
+    Ok(message)
 }
 
 /// Reads a message of a client.
@@ -126,12 +137,7 @@ fn misfit<T>(code: &'static str, message: impl Into<String>) -> Result<T, Misfit
 /// # Errors
 /// What is wrong with it.
 pub fn read(text: &str) -> Result<Said, Misfit> {
-    let Ok(message) = Json::parse(text.as_bytes()) else {
-        return misfit("INVALID_JSON", "message is not valid JSON");
-    };
-    if message.kind() != Kind::Object {
-        return misfit("NOT_AN_OBJECT", format!("message is {}, wanted an object", message.kind().as_str()));
-    }
+    let message = object(text)?;
     if let (None, Some(action)) = (message.some("type"), message.some("action")) {
         return Ok(read_action(&action.text().unwrap_or_default(), message));
     }

@@ -1,7 +1,7 @@
 //! The messages of ChainBot's windows: `{"type", "window_type", "timestamp", "data"}` both ways.
 
-use super::autobot::{Misfit, shown};
-use super::json::{Json, Kind, push_name, push_number, push_raw, push_text, push_texts};
+use super::autobot::{Misfit, misfit, object, shown};
+use super::json::{Json, push_name, push_number, push_raw, push_text, push_texts};
 use super::time::format_rfc3339;
 use crate::agent::event::{Event, push_json_string};
 use crate::agent::ids::LedgerId;
@@ -140,21 +140,12 @@ pub enum Said {
     Auth(String),
 }
 
-fn misfit<T>(code: &'static str, message: impl Into<String>) -> Result<T, Misfit> {
-    Err(Misfit { code, message: message.into() })
-}
-
 /// Reads a message of a window. `window_type` may be missing: the path has said it.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn read(text: &str) -> Result<Said, Misfit> {
-    let Ok(message) = Json::parse(text.as_bytes()) else {
-        return misfit("INVALID_JSON", "message is not valid JSON");
-    };
-    if message.kind() != Kind::Object {
-        return misfit("NOT_AN_OBJECT", format!("message is {}, wanted an object", message.kind().as_str()));
-    }
+    let message = object(text)?;
     let Some(kind) = message.some("type").and_then(Json::text) else {
         return misfit("MISSING_FIELD", "type is missing");
     };
