@@ -1,0 +1,85 @@
+"""A whole Debian on the disk of a machine, made by debootstrap once, and what a test brings along into it."""
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import machine
+from machine import CACHE, HERE, fail, quiet, say
+
+SUITE = "bookworm"
+# Both inits stand side by side: which one runs, the kernel's line says.
+PACKAGES = "systemd,openrc,init-system-helpers"
+MIRROR = "http://deb.debian.org/debian"
+
+# The second half of debootstrap, on the machine itself: this needs no binfmt_misc on the host.
+STAGE2 = """#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive
+/debootstrap/debootstrap --second-stage || { tail -n 20 /debootstrap/debootstrap.log; echo "FAULT the second stage"; }
+rm -rf /stage2 /var/cache/apt/archives/*.deb
+echo board >/etc/hostname
+: >/etc/machine-id
+echo 'root::0:0:99999:7:::' >/etc/shadow.root && sed -i '/^root:/d' /etc/shadow && cat /etc/shadow.root >>/etc/shadow && rm /etc/shadow.root
+umount /proc /sys
+sync
+mount -o remount,ro /
+echo "STAGE2 done"
+echo o >/sys/../proc/sysrq-trigger 2>/dev/null
+sleep 1
+mount -t proc proc /proc && echo o >/proc/sysrq-trigger
+sleep 60
+"""
+
+
+def rootfs(kind):
+    """The image of the root file system, made once: about five minutes."""
+    key = hashlib.sha256(f"{SUITE} {PACKAGES} {MIRROR} {kind.debian} {STAGE2}".encode()).hexdigest()[:12]
+    image = CACHE / f"rootfs-{kind.debian}-{key}.ext4"
+    if not image.exists():
+        make_rootfs(kind, image)
+    return image
+
+
+def make_rootfs(kind, image):
+    say(f"making a Debian {SUITE} for {kind.debian}, once")
+    machine.need({"debootstrap": "debootstrap", "mkfs.ext4": "e2fsprogs"})
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="chainbot-rootfs-") as name:
+        tree, half = Path(name) / "tree", Path(name) / "half.ext4"
+        # Owners and device files are root's, on the host as on the image.
+        quiet(machine.as_root(
+            machine.which("debootstrap"), "--foreign", f"--arch={kind.debian}", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(tree), MIRROR
+        ))
+        stage2 = Path(name) / "stage2"
+        stage2.write_text(STAGE2)
+        quiet(machine.as_root("install", "-m", "755", str(stage2), str(tree / "stage2")))
+        quiet(["truncate", "-s", "1G", str(half)])
+        quiet(machine.as_root(machine.which("mkfs.ext4"), "-q", "-d", str(tree), str(half)))
+        quiet(machine.as_root("rm", "-rf", str(tree)))
+        running = start(kind, half, Path(name), {}, "/stage2", memory_mib=512)
+        running.await_line("STAGE2 done", 1800)
+        running.wait(120)
+        quiet(["mv", str(half), str(image)])
+
+
+def start(kind, disk, folder, payload, init, memory_mib=256, append=""):
+    """Boots this disk with `init`; `payload` is `{path inside: (source, mode)}`, laid into it before."""
+    initrd = folder / "initrd"
+    files = {"init": (HERE / "root-init", 0o755)}
+    files |= {f"payload/{path}": what for path, what in payload.items()}
+    machine.initramfs(kind, initrd, files, ["root"])
+    return machine.Machine(
+        kind,
+        ["-initrd", initrd, "-smp", "2", "-drive", f"if=none,id=d0,format=raw,file={disk},cache=unsafe", "-device", "virtio-blk-device,drive=d0"],
+        f"chainbot.init={init} {append}", memory_mib=memory_mib,
+    )
+
+
+def copy_of_rootfs(kind, folder):
+    disk = folder / "disk"
+    subprocess.run(["cp", "--sparse=always", str(rootfs(kind)), str(disk)], check=True)
+    return disk
