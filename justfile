@@ -38,3 +38,19 @@ measure:
 
 ci:
     .ci/run
+
+# Machines in QEMU: power cuts, memory, systemd, OpenRC. Builds the programs first; half an hour
+boot:
+    cross/install --all
+    cross/build armv7-unknown-linux-musleabihf aarch64-unknown-linux-musl
+    packaging/deb/build aarch64-unknown-linux-musl
+    tests/boot/power armv7 10
+    tests/boot/power aarch64 10
+    tests/boot/memory armv7 aarch64
+    tests/boot/systemd aarch64
+    tests/boot/openrc aarch64
+
+# Everything that is published, twice, and the same bytes both times
+release:
+    cross/install --all
+    cross/release --twice

@@ -5,6 +5,7 @@
 ZIG_VERSION=0.15.2
 ZIGBUILD_VERSION=0.22.3
 CARGO_DEB_VERSION=3.8.0
+OELINT_VERSION=9.11.2
 
 # Largest program that is published, in bytes.
 SIZE_MAX=$((3 * 1024 * 1024))

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use peer::{Bus, Mood};
 use stand_in::client;
 use stand_in::json::{self, Value};
-use stand_in::process::{Agent, Folder, Program, free_address};
+use stand_in::process::{Agent, Folder, Program, exe, free_address};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const EVENT: &str = "/api/webhooks/chainbot/event";
@@ -65,7 +65,7 @@ impl World {
             folder.0.display(),
         );
         std::fs::write(&config, text).unwrap();
-        let program = Program { path: env!("CARGO_BIN_EXE_chainbot").into(), words: vec!["run".into()] };
+        let program = Program { path: exe(env!("CARGO_BIN_EXE_chainbot")), words: vec!["run".into()] };
         let mut agent = Agent::new(program, config, address);
         agent.start();
         Self { agent, bus, address, _folder: folder }

@@ -7,9 +7,9 @@ mod stand_in;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use stand_in::process::{Folder, Program, free_address};
+use stand_in::process::{Folder, Program, exe, free_address};
 
-const EXE: &str = env!("CARGO_BIN_EXE_chainbot");
+const BUILT: &str = env!("CARGO_BIN_EXE_chainbot");
 /// The test vector of the Standard Webhooks specification.
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const ID: &str = "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk";
@@ -30,7 +30,7 @@ fn run(words: &[&str], stdin: &str, variables: &[(&str, &str)]) -> Said {
 }
 
 fn run_in(folder: &Folder, words: &[&str], stdin: &str, variables: &[(&str, &str)]) -> Said {
-    let mut command = Command::new(EXE);
+    let mut command = Command::new(exe(BUILT));
     command.args(words).env_clear().current_dir(&folder.0).envs(variables.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -289,7 +289,7 @@ fn without_an_agent_the_answer_is_69_and_the_address() {
 
 #[test]
 fn a_closed_pipe_ends_quietly() {
-    let program = Program { path: EXE.into(), words: vec!["config".into(), "docs".into()] };
+    let program = Program { path: exe(BUILT), words: vec!["config".into(), "docs".into()] };
     let folder = Folder::new("cli");
     let path = config(&folder, "");
     let mut child =

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use stand_in::client;
 use stand_in::json::{self, Value};
-use stand_in::process::{Agent, Folder, Program, free_address};
+use stand_in::process::{Agent, Folder, Program, exe, free_address};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Message, WebSocket};
 
@@ -38,7 +38,7 @@ impl World {
             folder.0.join("l.redb")
         );
         std::fs::write(folder.0.join("config.toml"), config).unwrap();
-        let program = Program { path: env!("CARGO_BIN_EXE_chainbot").into(), words: vec!["run".into()] };
+        let program = Program { path: exe(env!("CARGO_BIN_EXE_chainbot")), words: vec!["run".into()] };
         let mut agent = Agent::new(program, folder.0.join("config.toml"), address);
         agent.start();
         // The start itself is an event, durable a moment later: a live reader must not meet it.

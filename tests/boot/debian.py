@@ -1,18 +1,22 @@
 """A whole Debian on the disk of a machine, made by debootstrap once, and what a test brings along into it."""
 
 import hashlib
-import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import machine
-from machine import CACHE, HERE, fail, quiet, say
+from machine import CACHE, HERE, quiet, say
 
 SUITE = "bookworm"
 # Both inits stand side by side: which one runs, the kernel's line says.
 PACKAGES = "systemd,openrc,init-system-helpers"
 MIRROR = "http://deb.debian.org/debian"
+
+INSIDE = HERE / "inside"
+# Lines of the console that are for people.
+TOLD = ("HOLDS ", "MEMORY ", "STATUS ", "INSTALL ")
 
 # The second half of debootstrap, on the machine itself: this needs no binfmt_misc on the host.
 STAGE2 = """#!/bin/sh
@@ -79,7 +83,36 @@ def start(kind, disk, folder, payload, init, memory_mib=256, append=""):
     )
 
 
-def copy_of_rootfs(kind, folder):
-    disk = folder / "disk"
-    subprocess.run(["cp", "--sparse=always", str(rootfs(kind)), str(disk)], check=True)
-    return disk
+class Disk:
+    """A copy of the Debian that lives over several boots."""
+
+    def __init__(self, kind):
+        machine.need({kind.qemu: "qemu-system-arm", "cpio": "cpio", "depmod": "kmod"})
+        self.kind = kind
+        image = rootfs(kind)
+        self.workshop = tempfile.TemporaryDirectory(prefix="chainbot-debian-")
+        self.folder = Path(self.workshop.name)
+        self.disk = self.folder / "disk"
+        subprocess.run(["cp", "--sparse=always", image, self.disk], check=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.workshop.cleanup()
+
+    def run(self, payload, init, seconds, append=""):
+        """Boots it, and tells what the script /test/run told until it was done. Names without a folder are in inside/."""
+        payload = {"test/lib": ("lib", 0o644), **payload}
+        payload = {path: (INSIDE / source if isinstance(source, str) and "/" not in source else source, mode) for path, (source, mode) in payload.items()}
+        running = start(self.kind, self.disk, self.folder, payload, init, append=append)
+        try:
+            running.await_line("DONE", seconds)
+            running.wait(60)
+        finally:
+            if running.is_up():
+                running.cut()
+            for line in running.console:
+                if line.startswith(TOLD):
+                    say(line)
+        say(f"{self.kind.name}, {init}: all of it holds, {time.monotonic() - running.begun:.0f} s")

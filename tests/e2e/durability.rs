@@ -11,8 +11,8 @@ use crate::stand_in::aiwm::Generation;
 use crate::stand_in::alexos::{self, Kind};
 use crate::stand_in::client;
 use crate::stand_in::json::{self, Value};
-use crate::stand_in::process::Program;
-use crate::world::{EVENT, EXE, PATIENCE, World, text};
+use crate::stand_in::process::{Program, exe};
+use crate::world::{BUILT, EVENT, PATIENCE, World, text};
 
 #[test]
 fn what_was_answered_survives_a_kill() {
@@ -122,7 +122,7 @@ fn random_moments() -> Vec<usize> {
 fn following_survives_a_restart_of_the_agent() {
     let mut world = World::started(Kind::Documented, Generation::C);
     let words = ["events", "--follow", "--since", "0", "--type", "seen_*", "--json"];
-    let program = Program { path: EXE.into(), words: words.map(str::to_owned).to_vec() };
+    let program = Program { path: exe(BUILT), words: words.map(str::to_owned).to_vec() };
     let mut follower =
         program.command(&world.agent.config).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines().map(Result::unwrap);

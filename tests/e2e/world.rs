@@ -9,10 +9,10 @@ use crate::stand_in::alexos::{self, AlexOs, Kind};
 use crate::stand_in::client::{self, Reply};
 use crate::stand_in::json::{self, Value};
 use crate::stand_in::port::Port;
-use crate::stand_in::process::{Agent, Folder, Program, free_address};
+use crate::stand_in::process::{Agent, Folder, Program, exe, free_address};
 use crate::stand_in::receiver::{self, Receiver};
 
-pub const EXE: &str = env!("CARGO_BIN_EXE_chainbot");
+pub const BUILT: &str = env!("CARGO_BIN_EXE_chainbot");
 /// Far above what anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Takes events of any type.
@@ -36,7 +36,7 @@ impl World {
         let folder = Folder::new("e2e");
         let address = free_address();
         let (alexos, aiwm, receiver) = (alexos::open(kind), aiwm::open(generation), receiver::open());
-        let program = Program { path: EXE.into(), words: vec!["run".into()] };
+        let program = Program { path: exe(BUILT), words: vec!["run".into()] };
         let agent = Agent::new(program, folder.0.join("config.toml"), address);
         let world = Self { agent, alexos, aiwm, receiver, folder, address };
         world.configure("");
@@ -72,7 +72,7 @@ impl World {
     /// A command of the same program with the same config.
     pub fn chainbot(&self, words: &[&str]) -> Output {
         let program =
-            Program { path: EXE.into(), words: words.iter().map(|&word| word.to_owned()).collect() };
+            Program { path: exe(BUILT), words: words.iter().map(|&word| word.to_owned()).collect() };
         program.command(&self.agent.config).output().unwrap()
     }
 

@@ -37,6 +37,11 @@ pub fn free_address() -> SocketAddr {
     listener.local_addr().expect("its address")
 }
 
+/// The program under test: what cargo built, unless `CHAINBOT_TEST_PROGRAM` names another, as `cross/emulated` does.
+pub fn exe(built: &str) -> PathBuf {
+    std::env::var_os("CHAINBOT_TEST_PROGRAM").map_or_else(|| built.into(), PathBuf::from)
+}
+
 /// Where a program is and how it is told to run the agent.
 #[derive(Clone, Debug)]
 pub struct Program {
