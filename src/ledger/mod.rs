@@ -25,7 +25,7 @@ mod verify;
 
 pub use codec::{DecodeFault, EventHead, decode, decode_head, encode};
 pub use commit::CommitReport;
-pub use prepare::{ChildResult, EXIT_DAMAGED, mark_settled, prepare_file, quarantine};
+pub use prepare::{ChildResult, EXIT_DAMAGED, prepare_file, quarantine};
 pub use read::{Fetched, Page, ReadFault, Stats};
 pub use salvage::{Found, SalvageReport, salvage_file, scan_page};
 pub use store::{Ledger, Limits, OpenError, SIZE_MIN_BYTES};

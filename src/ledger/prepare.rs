@@ -3,13 +3,15 @@
 //! ```text
 //! start -> [in use] -> leave it
 //!       -> [no file, a finished salvage beside it] -> take that
-//!       -> [three starts that did not last] -> salvage
 //!       -> verify in a child -> sound -> open
 //!                            -> damaged -> salvage
 //! salvage: child writes `.salvage`, renamed `.salvaged`; ledger renamed `.corrupt-N`; `.salvaged` renamed to ledger
 //! ```
 //!
 //! A power cut between any two steps loses nothing: the next start finds either the old ledger or the finished new one.
+//!
+//! Only the check condemns a ledger, never how often the power went: a salvage knows less of a sound ledger than redb does, because
+//! pages that were never committed look as good to it as those that were.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -19,8 +21,6 @@ use super::disk::{open_locked, sync_folder};
 use super::salvage::SalvageReport;
 use crate::agent::memory::Recovery;
 
-/// Starts that did not last, in a row, after which the ledger is suspected to be what ends them.
-const STARTS_MAX: u32 = 3;
 /// Quarantined ledgers kept. Beyond: the oldest is deleted.
 const QUARANTINED_MAX: usize = 3;
 
@@ -59,8 +59,6 @@ enum Step {
     Adopt,
     /// Look into it.
     Verify,
-    /// Do not even look.
-    Salvage,
 }
 
 /// What a child's end says of the ledger.
@@ -79,11 +77,9 @@ pub fn prepare_file(path: &Path, run_child: &mut dyn FnMut(&[&OsStr]) -> ChildRe
         // Another process has it, or it cannot be opened at all: opening says so.
         return None;
     }
-    let starts = count_start(path);
-    let reason = match decide(path.exists(), beside(path, "salvaged").exists(), starts) {
+    let reason = match decide(path.exists(), beside(path, "salvaged").exists()) {
         Step::Fresh => return None,
         Step::Adopt => return adopt(path).inspect_err(|error| warn(path, error)).ok(),
-        Step::Salvage => format!("{STARTS_MAX} starts in a row did not last"),
         Step::Verify => {
             let arguments =
                 [OsStr::new("ledger"), OsStr::new("verify"), OsStr::new("--quiet"), path.as_os_str()];
@@ -94,17 +90,7 @@ pub fn prepare_file(path: &Path, run_child: &mut dyn FnMut(&[&OsStr]) -> ChildRe
         }
     };
     log::warn!("ledger damaged=true reason={reason:?}");
-    let recovery = replace(path, reason, run_child).inspect_err(|error| warn(path, error)).ok();
-    if recovery.is_some() {
-        write_starts(path, 1);
-    }
-    recovery
-}
-
-/// Remembers that this start lasts: call it when the program stops as asked, and when it has run for some minutes. A
-/// board that is always switched off at the plug is no reason to suspect its ledger.
-pub fn mark_settled(path: &Path) {
-    let _ = std::fs::remove_file(beside(path, "starts"));
+    replace(path, reason, run_child).inspect_err(|error| warn(path, error)).ok()
 }
 
 /// Renames a ledger to `NAME.corrupt-N` in its folder and deletes the oldest of such beyond three. Answers the new name.
@@ -139,11 +125,10 @@ fn quarantined(path: &Path, stem: &str) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-fn decide(exists: bool, salvaged: bool, starts: u32) -> Step {
+fn decide(exists: bool, salvaged: bool) -> Step {
     match (exists, salvaged) {
         (false, false) => Step::Fresh,
         (false, true) => Step::Adopt,
-        (true, _) if starts > STARTS_MAX => Step::Salvage,
         (true, _) => Step::Verify,
     }
 }
@@ -165,7 +150,7 @@ fn judge(child: &ChildResult) -> Verdict {
 }
 
 /// Salvages into a new file and puts it in the place of the old one, which is quarantined. If nothing could be salvaged,
-/// only the latter: opening makes a new ledger.
+/// only the latter: opening makes a new ledger. If nobody could try, neither: another start may.
 fn replace(
     path: &Path,
     reason: String,
@@ -182,6 +167,7 @@ fn replace(
         run_child(&[OsStr::new("ledger"), OsStr::new("salvage"), path.as_os_str(), unfinished.as_os_str()]);
     let report = match &child {
         ChildResult::Ended { code: 0, output } => Some(SalvageReport::parse_line(output)),
+        ChildResult::NotStarted => return Err(io::Error::other("no child could be started for the salvage")),
         _ => None,
     };
     if report.is_some() {
@@ -214,19 +200,6 @@ fn adopt(path: &Path) -> io::Result<Recovery> {
     })
 }
 
-/// Counts this start and answers how many there were in a row, this one included, of which none lasted before.
-fn count_start(path: &Path) -> u32 {
-    let text = std::fs::read_to_string(beside(path, "starts")).unwrap_or_default();
-    let starts = text.trim().parse::<u32>().unwrap_or(0).saturating_add(1);
-    write_starts(path, starts);
-    starts
-}
-
-fn write_starts(path: &Path, starts: u32) {
-    // In a folder that does not exist yet there is no ledger that could be suspected.
-    let _ = std::fs::write(beside(path, "starts"), format!("{starts}\n"));
-}
-
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name: OsString = path.file_name().unwrap_or_default().to_owned();
     name.push(".");
@@ -248,11 +221,10 @@ mod tests {
 
     #[test]
     fn every_start_has_its_step() {
-        assert_eq!(decide(false, false, 9), Step::Fresh);
-        assert_eq!(decide(false, true, 1), Step::Adopt);
-        assert_eq!(decide(true, true, 1), Step::Verify);
-        assert_eq!(decide(true, false, 3), Step::Verify);
-        assert_eq!(decide(true, false, 4), Step::Salvage);
+        assert_eq!(decide(false, false), Step::Fresh);
+        assert_eq!(decide(false, true), Step::Adopt);
+        assert_eq!(decide(true, true), Step::Verify);
+        assert_eq!(decide(true, false), Step::Verify);
     }
 
     #[test]

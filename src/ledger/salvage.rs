@@ -2,7 +2,8 @@
 //! would think of the page.
 //!
 //! Nothing here runs redb on the damaged file, so nothing here panics on it. Pages that redb has given up are found
-//! too: events and ids never change, so an old copy is as good; of cursors the furthest counts, of facts the last change.
+//! too: an old copy of a committed event is as good; of cursors the furthest counts, of facts the last change. A power cut in
+//! mid-commit leaves events in the file that never were, and their places are given again: of two at one place the later counts.
 //! The layout of a leaf is redb's file format 3 (its `docs/design.md`).
 
 use std::collections::BTreeMap;
@@ -233,12 +234,19 @@ impl Source {
     }
 }
 
+/// When an event happened, by its first piece, in milliseconds since 1970. The agent's clock never goes back behind the newest
+/// event that was committed, so what took the place of an event that was not is later, unless the board has no clock: then it is a guess.
+fn time_of(first_piece: &[u8]) -> i64 {
+    first_piece.get(2..).and_then(|bytes| bytes.first_chunk()).map_or(i64::MIN, |at| i64::from_le_bytes(*at))
+}
+
 /// What is where in the damaged file.
 #[derive(Default)]
 struct Index {
     id: Option<u32>,
     floor: u64,
-    events: BTreeMap<u64, u64>,
+    /// Its time, and the page that its first piece is in.
+    events: BTreeMap<u64, (i64, u64)>,
     parts: BTreeMap<u64, u64>,
     cursors: BTreeMap<String, u64>,
     inbox: BTreeMap<[u8; 16], u64>,
@@ -248,8 +256,10 @@ struct Index {
 impl Index {
     fn note(&mut self, page: u64, found: Found<'_>) {
         match found {
-            Found::Event(seq, _) => {
-                self.events.insert(seq, page);
+            Found::Event(seq, payload) => {
+                let this = (time_of(payload), page);
+                let kept = self.events.entry(seq).or_insert(this);
+                *kept = this.max(*kept);
             }
             Found::Part(key, _) => {
                 self.parts.insert(key, page);
@@ -314,7 +324,7 @@ impl Index {
         report: &mut SalvageReport,
     ) -> Result<(), OpenError> {
         let mut expected = None;
-        for (seq, page) in &self.events {
+        for (seq, (_, page)) in &self.events {
             let missing = expected.map_or(0, |expected: u64| seq.saturating_sub(expected));
             report.records_lost += if missing <= LOST_ROW_MAX { missing } else { 0 };
             expected = Some(seq + 1);
@@ -376,6 +386,18 @@ mod tests {
             }
             scan_page(&page, &mut |found| panic!("random bytes with a good checksum: {found:?}"));
         }
+    }
+
+    #[test]
+    fn of_two_events_at_one_place_the_later_counts_wherever_it_stands() {
+        let piece = |at: i64| [&[0, 0], at.to_le_bytes().as_slice(), b"more"].concat();
+        for pages in [(3, 8), (8, 3)] {
+            let mut index = Index::default();
+            index.note(pages.0, Found::Event(11, &piece(5_000)));
+            index.note(pages.1, Found::Event(11, &piece(6_000)));
+            assert_eq!(index.events[&11], (6_000, pages.1));
+        }
+        assert_eq!(time_of(b"short"), i64::MIN);
     }
 
     #[test]

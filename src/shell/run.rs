@@ -7,11 +7,10 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use smol::LocalExecutor;
 
@@ -35,8 +34,6 @@ use crate::config::Config;
 use crate::ledger::{self, ChildResult, Ledger, OpenError};
 use crate::wire::aiwm;
 
-/// A run of this length is no reason to suspect the ledger, however it ends.
-const SETTLED_AFTER: Duration = Duration::from_secs(180);
 /// Largest line of a child that is kept, in bytes.
 const CHILD_LINE_MAX: usize = 400;
 
@@ -90,14 +87,12 @@ impl std::error::Error for StartFault {}
 pub fn run(start: Start) -> Result<(), StartFault> {
     output::init(start.config.log_level);
     let signals = Signals::new().map_err(|error| StartFault::System("signals", error))?;
-    let path = start.config.ledger.path.clone();
     let (world, listeners) = build(&start)?;
     let world = Rc::new(world);
     tell_start(&start, &world);
     let executor = LocalExecutor::new();
     async_io::block_on(executor.run(live(&executor, &world, listeners, &signals, &start)));
     drop(executor);
-    ledger::mark_settled(&path);
     log::info!("stopped");
     if let Some(world) = Rc::into_inner(world) {
         world.close();
@@ -222,7 +217,6 @@ async fn live<'a>(
         executor.spawn(bus::keep_bus(world)),
         executor.spawn(world.keep_time()),
         executor.spawn(listen_to_signals(world, signals, start)),
-        executor.spawn(settle(&start.config.ledger.path)),
         executor.spawn(feed_watchdog(world)),
     ];
     world.feed(Input::Tick);
@@ -237,11 +231,6 @@ async fn live<'a>(
     for task in background {
         task.cancel().await;
     }
-}
-
-async fn settle(ledger: &Path) {
-    async_io::Timer::after(SETTLED_AFTER).await;
-    ledger::mark_settled(ledger);
 }
 
 /// Tells the service manager that loop and ledger live. A ledger that hangs keeps this waiting: then it is told nothing.
