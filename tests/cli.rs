@@ -161,6 +161,21 @@ fn authorities_that_cannot_be_used_are_a_fault_of_the_config() {
 }
 
 #[test]
+fn secrets_that_only_the_agent_has_are_no_fault_when_it_is_asked() {
+    let folder = Folder::new("cli-ask");
+    let aiwm =
+        "[aiwm]\nenabled = true\nbase_url = \"http://192.0.2.1\"\nagent_id = \"65f0c0ffee65f0c0ffee65f0\"\n";
+    let path = config(&folder, aiwm);
+    let text = std::fs::read_to_string(&path).unwrap().replace("\"127.0.0.1\"", "\"0.0.0.0\"");
+    std::fs::write(&path, &text).unwrap();
+    assert_eq!(said(&["check", "--config", &path]).code, 78, "it would not start so");
+    let asked = said(&["status", "--config", &path]);
+    assert_eq!(asked.code, 69, "nobody answers: {}", asked.err);
+    std::fs::write(&path, text + "[log]\nlevel = \"loud\"\n").unwrap();
+    assert_eq!(said(&["status", "--config", &path]).code, 78, "any other fault is one");
+}
+
+#[test]
 fn a_config_that_was_named_must_exist() {
     for (words, variables) in [
         (&["check", "--config", "nowhere.toml"][..], &[][..]),

@@ -59,7 +59,7 @@ fn ask(
 /// Every command that ends by itself.
 fn answer(typed: &Typed, out: &mut Out) -> Result<(), Failure> {
     let source = Source::new(typed.config.clone());
-    let config = || settings::load(&source).map(|loaded| loaded.config);
+    let config = || settings::load_to_ask(&source).map(|loaded| loaded.config);
     match typed.command.name {
         "version" => version::print(out),
         "check" => settings::check(&source, out),

@@ -16,6 +16,15 @@ use crate::wire::json::{Json, Kind};
 /// Largest file with a secret, in bytes.
 const SECRET_FILE_BYTES_MAX: u64 = 16 * 1024;
 
+const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+/// Where systemd puts the credentials of the packaged unit while it runs; only the service and root may look.
+const SERVICE_CREDENTIALS: &str = "/run/credentials/chainbot.service";
+/// Secrets without which a config may be at fault, and their variables.
+const SECRETS_NEEDED: [(&str, &str); 2] =
+    [("security.token", "CHAINBOT_SECURITY__TOKEN"), ("aiwm.agent_secret", "CHAINBOT_AIWM__AGENT_SECRET")];
+/// Stands for a secret that the running agent has. It is never sent.
+const STAND_IN: &str = "known-to-the-agent-alone";
+
 /// Where the config is read from: found once, read at the start and at each SIGHUP.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -61,9 +70,29 @@ impl Source {
     /// # Errors
     /// The file cannot be read, or every fault that is in it and in the environment.
     pub fn load(&self) -> Result<Loaded, LoadFault> {
-        let environment: Vec<(String, String)> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
+        self.load_in(environment())
+    }
+
+    /// For commands that only ask the running agent: it has its secrets from systemd, which nobody but root may read. That they
+    /// are missing here is no fault then, and callers on this machine need none.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn load_to_ask(&self) -> Result<Loaded, LoadFault> {
+        let environment = environment();
+        match self.load_in(environment.clone()) {
+            Err(LoadFault::Faults(faults)) if faults.iter().all(is_of_a_secret) => {
+                let stand_ins =
+                    SECRETS_NEEDED.map(|(_, variable)| (variable.to_owned(), STAND_IN.to_owned()));
+                let mut loaded = self.load_in([environment, stand_ins.to_vec()].concat())?;
+                loaded.config.security.token = None;
+                Ok(loaded)
+            }
+            result => result,
+        }
+    }
+
+    fn load_in(&self, environment: Vec<(String, String)>) -> Result<Loaded, LoadFault> {
         let file = self.find(&environment)?;
         let name = file.as_ref().map(|(path, _)| path.display().to_string());
         let inputs = Inputs {
@@ -95,6 +124,26 @@ impl Source {
     }
 }
 
+/// The variables of this process. Beside a service of systemd root sees the secrets that the service was given, as the service does.
+fn environment() -> Vec<(String, String)> {
+    let mut variables: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let is_service = variables.iter().any(|(name, _)| name == CREDENTIALS_VARIABLE);
+    if !is_service && std::fs::read_dir(SERVICE_CREDENTIALS).is_ok() {
+        variables.push((CREDENTIALS_VARIABLE.to_owned(), SERVICE_CREDENTIALS.to_owned()));
+    }
+    variables
+}
+
+fn is_of_a_secret(fault: &Fault) -> bool {
+    match fault {
+        Fault::OpenWithoutToken { .. } => true,
+        Fault::Missing { key, .. } => SECRETS_NEEDED.iter().any(|(name, _)| name == key),
+        _ => false,
+    }
+}
+
 fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(bytes_max).read_to_string(&mut text)?;
@@ -106,7 +155,19 @@ fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {
 /// # Errors
 /// With the exit code of a wrong config.
 pub fn load(source: &Source) -> Result<Loaded, Failure> {
-    source.load().map_err(|fault| match fault {
+    source.load().map_err(told)
+}
+
+/// The config of the running agent, as far as it can be known here, or every fault on stderr.
+///
+/// # Errors
+/// As `load`.
+pub fn load_to_ask(source: &Source) -> Result<Loaded, Failure> {
+    source.load_to_ask().map_err(told)
+}
+
+fn told(fault: LoadFault) -> Failure {
+    match fault {
         LoadFault::Faults(faults) => {
             for fault in &faults {
                 note(&printable(&fault.to_string()));
@@ -114,7 +175,7 @@ pub fn load(source: &Source) -> Result<Loaded, Failure> {
             Failure::new(Exit::Config, faults_counted(faults.len()))
         }
         unreadable => Failure::new(Exit::Config, unreadable),
-    })
+    }
 }
 
 fn faults_counted(count: usize) -> String {
