@@ -18,12 +18,12 @@ pub const HEADERS_MAX: usize = 64;
 /// Most connections to the open port at once. Beyond: a new one is closed at once, one slot kept for loopback.
 pub const CONNECTIONS_MAX: usize = 64;
 /// Most connections of one foreign address at once. Beyond: the new one is closed at once.
-pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 16;
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 12;
 /// Most requests that are read, decided and answered at once; each holds about 20 KiB. Beyond: a request waits for its turn
 /// for `HEAD_TIME_MAX_MS` and is then answered 503 with Retry-After and close.
-pub const EXCHANGES_MAX: usize = 24;
+pub const EXCHANGES_MAX: usize = 16;
 /// How many of them may be those of other machines.
-pub const FOREIGN_EXCHANGES_MAX: usize = 20;
+pub const FOREIGN_EXCHANGES_MAX: usize = 13;
 /// Time for a request head to arrive, in milliseconds. Beyond: closed.
 pub const HEAD_TIME_MAX_MS: u64 = 10_000;
 /// Time for a request body to arrive, in milliseconds. Beyond: 408 and close.
