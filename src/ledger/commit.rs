@@ -8,8 +8,8 @@ use super::codec::encode;
 use super::disk::DiskFault;
 use super::read::{fact_part_key, fact_piece};
 use super::record::{
-    CHUNK_BYTES_MAX, CURSORS, EVENTS, FACTS, INBOX, INBOX_ORDER, PART_BITS, PARTS, SEQ_END, Tag,
-    number_bytes, number_of, part_key, parts_of, seal, unseal,
+    CHUNK_BYTES_MAX, CURSORS, EVENTS, FACTS, INBOX, PART_BITS, PARTS, SEQ_END, Tag, number_bytes, number_of,
+    part_key, parts_of, seal, unseal,
 };
 use super::store::{Ledger, Writer};
 use crate::agent::event::Event;
@@ -27,8 +27,8 @@ const DROPS_MAX: u64 = 4_096;
 const ROUNDS_MAX: usize = 64;
 /// Pages that any commit may need: the paths to the leaves of seven tables and redb's own.
 const PAGES_OF_A_COMMIT: u64 = 48;
-/// Pages of a full inbox with leaves half empty, and of its order.
-const INBOX_PAGES_MAX: u64 = 2 * INBOX_IDS_MAX / 60;
+/// Ids in a page of the inbox that is half empty.
+const IDS_OF_A_PAGE: u64 = 40;
 
 /// What a commit did beside what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,10 +92,29 @@ impl Ledger {
         let mut report = self.retain(&writing)?;
         report.dropped_undelivered += undelivered;
         writing.commit()?;
+        self.note_ids(batches);
         if let Some(used) = &mut writer.used {
             *used += bytes_added(batches);
         }
         Ok(report)
+    }
+
+    /// The ids that are durable now, so that `inbox` finds them; those that the table forgot go in heaps.
+    fn note_ids(&self, batches: &[Vec<Write>]) {
+        let count = {
+            let mut ids = self.lock_ids();
+            for write in batches.iter().flatten() {
+                if let Write::Inbox { key: DedupeKey(id), seq } = write {
+                    ids.insert(id, seq.0);
+                }
+            }
+            ids.len() as u64
+        };
+        if count > INBOX_IDS_MAX + INBOX_IDS_MAX / 16 {
+            let first =
+                self.reading(|reading| Ok(reading.open_table(INBOX)?.first()?.map(|row| row.0.value())));
+            self.lock_ids().forget_before(first.ok().flatten().unwrap_or(0));
+        }
     }
 
     /// Drops what `events_max` leaves no room for. A bit more than needed, so that not every commit has to.
@@ -148,8 +167,8 @@ impl Ledger {
 /// An upper bound of the bytes of pages that these writes take until they are durable and what they replace is free.
 fn bytes_needed(batches: &[Vec<Write>]) -> u64 {
     let inbox = batches.iter().flatten().filter(|write| matches!(write, Write::Inbox { .. })).count() as u64;
-    // A leaf somewhere in the inbox for each, and another for the one that is forgotten in exchange.
-    let inbox_pages = (2 * inbox).min(INBOX_PAGES_MAX);
+    // The ids come to one end of the inbox, and as many are forgotten at the other.
+    let inbox_pages = 2 * inbox.div_ceil(IDS_OF_A_PAGE);
     bytes_added(batches) + (PAGES_OF_A_COMMIT + inbox_pages) * PAGE_BYTES
 }
 
@@ -189,10 +208,9 @@ fn drop_some(writing: &WriteTransaction, undelivered: &mut u64) -> Result<bool, 
         return Ok(true);
     }
     let mut inbox = writing.open_table(INBOX)?;
-    let mut order = writing.open_table(INBOX_ORDER)?;
     let keep = inbox.len()? - inbox.len()?.div_ceil(4);
     let progress = !inbox.is_empty()?;
-    forget_beyond(&mut inbox, &mut order, keep)?;
+    forget_beyond(&mut inbox, keep)?;
     Ok(progress)
 }
 
@@ -288,36 +306,18 @@ fn put_inbox<'w>(
     writes: impl Iterator<Item = &'w Write>,
 ) -> Result<(), redb::Error> {
     let mut inbox = writing.open_table(INBOX)?;
-    let mut order = writing.open_table(INBOX_ORDER)?;
     for write in writes {
-        let Write::Inbox { key: DedupeKey(key), seq } = write else { continue };
-        let before = inbox.insert(*key, seal(Tag::Inbox, key, &number_bytes(seq.0)).as_slice())?;
-        let before = before.and_then(|value| unseal(Tag::Inbox, key, value.value()).and_then(number_of));
-        if let Some(before) = before.filter(|before| *before != seq.0) {
-            order.remove(before)?;
+        if let Write::Inbox { key: DedupeKey(id), seq } = write {
+            inbox.insert(seq.0, seal(Tag::Inbox, &number_bytes(seq.0), id).as_slice())?;
         }
-        order.insert(seq.0, seal(Tag::InboxOrder, &number_bytes(seq.0), key).as_slice())?;
     }
-    forget_beyond(&mut inbox, &mut order, INBOX_IDS_MAX)
+    forget_beyond(&mut inbox, INBOX_IDS_MAX)
 }
 
 /// Forgets the oldest ids until `keep` are left.
-fn forget_beyond(
-    inbox: &mut Table<'_, [u8; 16], Bytes>,
-    order: &mut Table<'_, u64, Bytes>,
-    keep: u64,
-) -> Result<(), redb::Error> {
+fn forget_beyond(inbox: &mut Table<'_, u64, Bytes>, keep: u64) -> Result<(), redb::Error> {
     while inbox.len()? > keep {
-        let Some((seq, value)) = order.pop_first()? else {
-            // Only damage leaves ids without an order: any of them may go.
-            inbox.pop_first()?;
-            continue;
-        };
-        let key: Option<[u8; 16]> = unseal(Tag::InboxOrder, &number_bytes(seq.value()), value.value())
-            .and_then(|key| key.try_into().ok());
-        if let Some(key) = key {
-            inbox.remove(key)?;
-        }
+        inbox.pop_first()?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@
 mod codec;
 mod commit;
 mod disk;
+mod ids;
 mod overlay;
 mod prepare;
 mod read;

@@ -140,10 +140,20 @@ impl Ledger {
     /// # Errors
     /// If the ledger cannot be read just now.
     pub fn inbox(&self, key: DedupeKey) -> Result<Option<Seq>, ReadFault> {
+        if self.current().is_some() && self.lock_ids().places(&key.0).next().is_none() {
+            return Ok(None);
+        }
         self.reading(|reading| {
-            let Some(value) = reading.open_table(INBOX)?.get(key.0)? else { return Ok(None) };
-            let seq = unseal(Tag::Inbox, &key.0, value.value()).and_then(number_of);
-            Ok(self.counted(seq).map(Seq))
+            let table = reading.open_table(INBOX)?;
+            let places: Vec<u64> = self.lock_ids().places(&key.0).collect();
+            for seq in places {
+                let Some(value) = table.get(seq)? else { continue };
+                let id = unseal(Tag::Inbox, &number_bytes(seq), value.value());
+                if self.counted(id).is_some_and(|id| id == key.0) {
+                    return Ok(Some(Seq(seq)));
+                }
+            }
+            Ok(None)
         })
     }
 
@@ -263,7 +273,7 @@ impl Ledger {
     }
 
     /// Runs `body` on a snapshot, and closes the database if the disk failed meanwhile.
-    fn reading<T>(
+    pub(super) fn reading<T>(
         &self,
         body: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, ReadFault> {

@@ -25,10 +25,8 @@ pub(super) const EVENTS: TableDefinition<'_, u64, Bytes> = TableDefinition::new(
 pub(super) const PARTS: TableDefinition<'_, u64, Bytes> = TableDefinition::new("parts");
 /// Name of a destination -> the last event behind it.
 pub(super) const CURSORS: TableDefinition<'_, &str, Bytes> = TableDefinition::new("cursors");
-/// Hashed id of a caller -> the event that it became.
-pub(super) const INBOX: TableDefinition<'_, [u8; 16], Bytes> = TableDefinition::new("inbox");
-/// The same the other way round, to forget the oldest first.
-pub(super) const INBOX_ORDER: TableDefinition<'_, u64, Bytes> = TableDefinition::new("inbox_order");
+/// Place of an event -> the hashed id of the caller that it came from. `Ids` finds an id in it.
+pub(super) const INBOX: TableDefinition<'_, u64, Bytes> = TableDefinition::new("inbox");
 /// Name of a fact, or name, `#` and number of a further piece -> the piece.
 pub(super) const FACTS: TableDefinition<'_, &str, Bytes> = TableDefinition::new("facts");
 /// What the file is.
@@ -42,9 +40,8 @@ pub(super) enum Tag {
     Part = 2,
     Cursor = 3,
     Inbox = 4,
-    InboxOrder = 5,
-    Fact = 6,
-    Meta = 7,
+    Fact = 5,
+    Meta = 6,
 }
 
 /// The value to store for a payload.

@@ -97,8 +97,8 @@ pub enum Found<'w> {
     Part(u64, &'w [u8]),
     /// A destination's name and the last event behind it.
     Cursor(&'w str, u64),
-    /// A hashed id and the event that it became.
-    Inbox([u8; 16], u64),
+    /// The place of an event and the hashed id that it came with.
+    Inbox(u64, [u8; 16]),
     /// The key of a fact's piece and its whole stored value.
     Fact(&'w str, &'w [u8]),
     /// The id of the ledger.
@@ -109,7 +109,7 @@ pub enum Found<'w> {
 
 /// Looks for values in the bytes from the start of a page on. Takes any bytes.
 pub fn scan_page(window: &[u8], found: &mut dyn FnMut(Found<'_>)) {
-    for key_bytes in [Some(8), Some(16), None] {
+    for key_bytes in [Some(8), None] {
         for entry in 0..ENTRIES_MAX {
             let Some(entries) = entries_of(window) else { return };
             if entry >= entries {
@@ -152,15 +152,15 @@ fn identify<'w>(key: &'w [u8], value: &'w [u8], key_bytes: Option<usize>) -> Opt
     match key_bytes {
         Some(8) => {
             let number = number_of(key)?;
-            unseal(Tag::Event, key, value)
-                .map(|payload| Found::Event(number, payload))
-                .or_else(|| unseal(Tag::Part, key, value).map(|payload| Found::Part(number, payload)))
+            if let Some(payload) = unseal(Tag::Event, key, value) {
+                return Some(Found::Event(number, payload));
+            }
+            if let Some(payload) = unseal(Tag::Part, key, value) {
+                return Some(Found::Part(number, payload));
+            }
+            Some(Found::Inbox(number, unseal(Tag::Inbox, key, value)?.try_into().ok()?))
         }
-        Some(_) => {
-            let seq = number_of(unseal(Tag::Inbox, key, value)?)?;
-            Some(Found::Inbox(key.try_into().ok()?, seq))
-        }
-        None => {
+        _ => {
             let name = std::str::from_utf8(key).ok()?;
             if let Some(payload) = unseal(Tag::Cursor, key, value) {
                 return Some(Found::Cursor(name, number_of(payload)?));
@@ -249,7 +249,7 @@ struct Index {
     events: BTreeMap<u64, (i64, u64)>,
     parts: BTreeMap<u64, u64>,
     cursors: BTreeMap<String, u64>,
-    inbox: BTreeMap<[u8; 16], u64>,
+    inbox: BTreeMap<u64, [u8; 16]>,
     facts: BTreeMap<String, Vec<u8>>,
 }
 
@@ -268,8 +268,8 @@ impl Index {
                 let furthest = self.cursors.entry(name.to_owned()).or_default();
                 *furthest = seq.max(*furthest);
             }
-            Found::Inbox(key, seq) => {
-                self.inbox.insert(key, seq);
+            Found::Inbox(seq, id) => {
+                self.inbox.insert(seq, id);
             }
             Found::Fact(key, value) => self.note_fact(key, value),
             Found::Id(id) => self.id = Some(id),
@@ -311,8 +311,8 @@ impl Index {
                 None => report.records_lost += u64::from(self.facts.contains_key(key.as_str())),
             }
         }
-        for (key, seq) in &self.inbox {
-            sink.put(Write::Inbox { key: DedupeKey(*key), seq: Seq(*seq) })?;
+        for (seq, id) in &self.inbox {
+            sink.put(Write::Inbox { key: DedupeKey(*id), seq: Seq(*seq) })?;
         }
         Ok(())
     }

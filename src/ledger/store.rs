@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError, TableError};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableError,
+};
 
 use super::disk::{Disk, DiskFault, FileDisk, Gate, open_locked};
-use super::record::{self, CURSORS, EVENTS, FACTS, INBOX, INBOX_ORDER, META, PARTS, Tag, seal};
+use super::ids::Ids;
+use super::record::{self, CURSORS, EVENTS, FACTS, INBOX, META, PARTS, Tag, seal};
 use crate::agent::Memory;
 use crate::agent::ids::{LedgerId, Seq};
 
@@ -94,6 +97,7 @@ pub struct Ledger {
     pub(super) disk: Arc<Disk>,
     pub(super) events_max: u64,
     pub(super) corrupt: AtomicU64,
+    ids: Mutex<Ids>,
     slot: Mutex<Slot>,
     writer: Mutex<Writer>,
 }
@@ -140,10 +144,12 @@ impl Ledger {
         let disk = Disk::new(backend, limits.size_max_bytes.max(SIZE_MIN_BYTES));
         let (db, gate) = open_database(&disk)?;
         prepare_tables(&db, fresh_id)?;
+        let ids = read_ids(&db)?;
         let ledger = Self {
             disk,
             events_max: limits.events_max.max(1),
             corrupt: AtomicU64::new(0),
+            ids: Mutex::new(ids),
             slot: Mutex::new(Slot { db: Some(Arc::new(db)), gate }),
             writer: Mutex::default(),
         };
@@ -191,6 +197,8 @@ impl Ledger {
         writer.used = None;
         self.disk.rewrite_unsynced().map_err(|error| OpenError::Io(PathBuf::new(), error))?;
         let (db, gate) = open_database(&self.disk)?;
+        // A commit whose outcome was unknown may have left ids.
+        *self.lock_ids() = read_ids(&db)?;
         let db = Arc::new(db);
         *self.lock_slot() = Slot { db: Some(Arc::clone(&db)), gate };
         log::info!("ledger opened_again=true");
@@ -218,6 +226,10 @@ impl Ledger {
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
+    }
+
+    pub(super) fn lock_ids(&self) -> MutexGuard<'_, Ids> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_slot(&self) -> MutexGuard<'_, Slot> {
@@ -253,6 +265,21 @@ fn open_database(disk: &Arc<Disk>) -> Result<(Database, Arc<AtomicBool>), OpenEr
     Ok((db, open))
 }
 
+/// The ids in the table. One that cannot be read is left out: it counts as damage when it is looked for in vain.
+fn read_ids(db: &Database) -> Result<Ids, OpenError> {
+    let mut ids = Ids::default();
+    let reading = db.begin_read().map_err(redb::Error::from)?;
+    for row in reading.open_table(INBOX).map_err(redb::Error::from)?.iter()? {
+        let (seq, value) = row?;
+        let (seq, value) = (seq.value(), value.value());
+        let id = record::unseal(Tag::Inbox, &record::number_bytes(seq), value);
+        if let Some(id) = id.and_then(|id| id.try_into().ok()) {
+            ids.insert(id, seq);
+        }
+    }
+    Ok(ids)
+}
+
 /// Makes the tables of a new ledger, and checks the format of an old one.
 fn prepare_tables(db: &Database, fresh_id: u32) -> Result<(), OpenError> {
     let format = {
@@ -282,7 +309,6 @@ fn make_tables(writing: &redb::WriteTransaction) -> Result<(), TableError> {
     writing.open_table(PARTS)?;
     writing.open_table(CURSORS)?;
     writing.open_table(INBOX)?;
-    writing.open_table(INBOX_ORDER)?;
     writing.open_table(FACTS)?;
     Ok(())
 }

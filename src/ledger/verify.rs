@@ -8,7 +8,7 @@ use redb::{Database, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, Read
 use super::disk::{Disk, FileDisk, Gate, is_blank, open_locked};
 use super::overlay::Overlay;
 use super::read::{Read, event_at, fact_part_key, fact_piece, fact_text};
-use super::record::{CURSORS, EVENTS, FACTS, INBOX, INBOX_ORDER, META, PARTS, Tag, number_bytes, unseal};
+use super::record::{CURSORS, EVENTS, FACTS, INBOX, META, PARTS, Tag, number_bytes, unseal};
 use super::store::{CACHE_BYTES, OpenError};
 use crate::agent::event::EventFilter;
 use crate::agent::memory::FactKey;
@@ -97,9 +97,8 @@ fn check_tables(db: &Database, report: &mut VerifyReport) -> Result<(), redb::Er
     check(&reading.open_table(CURSORS)?, report, |key, value| {
         unseal(Tag::Cursor, key.as_bytes(), value).is_some()
     })?;
-    check(&reading.open_table(INBOX)?, report, |key, value| unseal(Tag::Inbox, &key, value).is_some())?;
-    check(&reading.open_table(INBOX_ORDER)?, report, |key, value| {
-        unseal(Tag::InboxOrder, &number_bytes(key), value).is_some()
+    check(&reading.open_table(INBOX)?, report, |key, value| {
+        unseal(Tag::Inbox, &number_bytes(key), value).is_some()
     })?;
     check(&reading.open_table(META)?, report, |key, value| {
         unseal(Tag::Meta, key.as_bytes(), value).is_some()

@@ -542,7 +542,7 @@ impl Checks {
             reader.may_return =
                 setup.hooks.iter().any(|hook| Destination::Hook(hook.key.clone()) == *destination);
             reader.is_gone |= *destination != Destination::Alexos && !reader.may_return;
-            reader.said_gone &= !reader.may_return;
+            reader.said_gone = false;
         }
     }
 
