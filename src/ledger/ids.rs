@@ -21,6 +21,10 @@ impl Ids {
         self.newest = self.newest.max(seq);
         let entry = head(id) | seq & LOW;
         if let Err(place) = self.entries.binary_search(&entry) {
+            if self.entries.len() == self.entries.capacity() {
+                // By an eighth, where a vector of its own accord doubles.
+                self.entries.reserve_exact(self.entries.len() / 8 + 64);
+            }
             self.entries.insert(place, entry);
         }
     }
