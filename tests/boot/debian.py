@@ -28,13 +28,10 @@ rm -rf /stage2 /var/cache/apt/archives/*.deb
 echo board >/etc/hostname
 : >/etc/machine-id
 echo 'root::0:0:99999:7:::' >/etc/shadow.root && sed -i '/^root:/d' /etc/shadow && cat /etc/shadow.root >>/etc/shadow && rm /etc/shadow.root
-umount /proc /sys
 sync
 mount -o remount,ro /
 echo "STAGE2 done"
-echo o >/sys/../proc/sysrq-trigger 2>/dev/null
-sleep 1
-mount -t proc proc /proc && echo o >/proc/sysrq-trigger
+echo o >/proc/sysrq-trigger
 sleep 60
 """
 
