@@ -249,7 +249,9 @@ struct Index {
     events: BTreeMap<u64, (i64, u64)>,
     parts: BTreeMap<u64, u64>,
     cursors: BTreeMap<String, u64>,
-    inbox: BTreeMap<u64, [u8; 16]>,
+    /// `None` where two ids are told for one place: which of them was committed, nobody knows. That one comes again is better
+    /// than that one is taken for done that never was.
+    inbox: BTreeMap<u64, Option<[u8; 16]>>,
     facts: BTreeMap<String, Vec<u8>>,
 }
 
@@ -269,7 +271,8 @@ impl Index {
                 *furthest = seq.max(*furthest);
             }
             Found::Inbox(seq, id) => {
-                self.inbox.insert(seq, id);
+                let kept = self.inbox.entry(seq).or_insert(Some(id));
+                *kept = kept.filter(|kept| *kept == id);
             }
             Found::Fact(key, value) => self.note_fact(key, value),
             Found::Id(id) => self.id = Some(id),
@@ -311,7 +314,7 @@ impl Index {
                 None => report.records_lost += u64::from(self.facts.contains_key(key.as_str())),
             }
         }
-        for (seq, id) in &self.inbox {
+        for (seq, id) in self.inbox.iter().filter_map(|(seq, id)| Some((seq, id.as_ref()?))) {
             sink.put(Write::Inbox { key: DedupeKey(*id), seq: Seq(*seq) })?;
         }
         Ok(())
@@ -398,6 +401,15 @@ mod tests {
             assert_eq!(index.events[&11], (6_000, pages.1));
         }
         assert_eq!(time_of(b"short"), i64::MIN);
+    }
+
+    #[test]
+    fn an_id_counts_if_it_is_the_only_one_told_for_its_place() {
+        let mut index = Index::default();
+        for (seq, id) in [(1, 7), (1, 7), (2, 7), (2, 8), (2, 7)] {
+            index.note(0, Found::Inbox(seq, [id; 16]));
+        }
+        assert_eq!((index.inbox[&1], index.inbox[&2]), (Some([7; 16]), None));
     }
 
     #[test]
