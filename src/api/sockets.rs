@@ -326,7 +326,7 @@ impl Conversation {
             (SocketKind::Test, _) => vec![Reaction::Say(autobot::echo(text))],
             (SocketKind::Window, Some(seat)) => match windows::read(text) {
                 Ok(said) => self.on_window(scene, &seat, said),
-                Err(misfit) => vec![window_error(scene, seat.window, &misfit)],
+                Err(misfit) => vec![window_error(scene, seat.window, "low", &misfit)],
             },
             _ => match autobot::read(text) {
                 Ok(said) => self.on_said(scene, said),
@@ -343,7 +343,7 @@ impl Conversation {
         }
         let misfit = Misfit { code: "BINARY", message: "binary messages are not taken".to_owned() };
         match &self.seat {
-            Some(seat) => vec![window_error(scene, seat.window, &misfit)],
+            Some(seat) => vec![window_error(scene, seat.window, "low", &misfit)],
             None => vec![error(misfit.code, "low", &misfit.message)],
         }
     }
@@ -435,14 +435,19 @@ impl Conversation {
                         "swap_data makes a message of {} bytes, at most {OUTBOX_BYTES_MAX} are sent on",
                         text.len()
                     );
-                    return vec![window_error(scene, seat.window, &Misfit { code: "TOO_LARGE", message })];
+                    return vec![window_error(
+                        scene,
+                        seat.window,
+                        "low",
+                        &Misfit { code: "TOO_LARGE", message },
+                    )];
                 }
                 vec![Reaction::Tell(target, text)]
             }
             Said::Command { command } => say("agent_response", command_data(scene, &command)),
             Said::Chat { .. } if self.role < Role::Operator => {
                 let message = "the role operator is needed".to_owned();
-                vec![window_error(scene, seat.window, &Misfit { code: "FORBIDDEN", message })]
+                vec![window_error(scene, seat.window, "medium", &Misfit { code: "FORBIDDEN", message })]
             }
             Said::Chat { message } => vec![Reaction::Take(user_message(&message, None, Some(seat)))],
         }
@@ -463,7 +468,12 @@ impl Conversation {
             IntakeAnswer::Stopping => ("STOPPING", "low", "the agent is stopping, come back"),
         };
         if let Some(seat) = &self.seat {
-            return vec![window_error(scene, seat.window, &Misfit { code, message: text.to_owned() })];
+            return vec![window_error(
+                scene,
+                seat.window,
+                severity,
+                &Misfit { code, message: text.to_owned() },
+            )];
         }
         let mut reactions = vec![error(code, severity, text)];
         if matches!(answer, IntakeAnswer::Stored { .. }) {
@@ -528,11 +538,11 @@ fn error(code: &str, severity: &str, text: &str) -> Reaction {
     Reaction::Say(autobot::error(code, severity, text))
 }
 
-fn window_error(scene: Scene<'_>, window: Window, misfit: &Misfit) -> Reaction {
+fn window_error(scene: Scene<'_>, window: Window, severity: &str, misfit: &Misfit) -> Reaction {
     let data = windows::data(|out| {
         push_text(out, "message", &misfit.message);
         push_text(out, "error_code", misfit.code);
-        push_text(out, "severity", "low");
+        push_text(out, "severity", severity);
     });
     Reaction::Say(windows::message("error", window, scene.status.at, &data))
 }

@@ -281,7 +281,7 @@ async fn drive(
             Step::In(Next::Pong) => {
                 world.feed(Input::BusMessage { link, message: BusIn::ProtocolPong, known: None });
             }
-            Step::In(Next::Ping) => {}
+            Step::In(Next::Ping | Next::StrayPong) => {}
             Step::In(Next::Ended(end)) => return Some(end_of(end)),
             Step::Dropped => {
                 say_goodbye(socket).await;

@@ -295,6 +295,8 @@ pub fn approval_error(terminal_session_id: &str) -> String {
     message("approval_error", |out| {
         push_text(out, "terminal_session_id", terminal_session_id);
         push_text(out, "error", "no such terminal session");
+        push_text(out, "error_code", "NO_SUCH_SESSION");
+        push_text(out, "severity", "medium");
     })
 }
 
@@ -344,6 +346,8 @@ pub fn action_error(text: &str) -> String {
     let mut out = String::from("{");
     push_text(&mut out, "type", "error");
     push_text(&mut out, "message", text);
+    push_text(&mut out, "error_code", "INVALID_ACTION");
+    push_text(&mut out, "severity", "low");
     out.push('}');
     out
 }

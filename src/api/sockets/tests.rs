@@ -140,7 +140,12 @@ fn autobots_messages_are_answered() {
             r#"{"action":"subscribe","channels":["events"]}"#,
             vec![r#"{"type":"subscription_confirmed","channels":["events"],"#],
         ),
-        (r#"{"action":"get_status"}"#, vec![r#"{"type":"error","message":"Unknown action: get_status"}"#]),
+        (
+            r#"{"action":"get_status"}"#,
+            vec![
+                r#"{"type":"error","message":"Unknown action: get_status","error_code":"INVALID_ACTION","severity":"low"}"#,
+            ],
+        ),
     ] {
         let said = talk(&upgrade("/ws"), &[heard]);
         assert_eq!(said[0], autobot::GREETING);

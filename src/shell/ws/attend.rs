@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 
 use futures_lite::future;
 
+use super::cursor;
 use super::driver::{End, Next, Role, Socket};
 use super::hub::{Mail, Membership};
-use crate::agent::ids::Seq;
+use crate::agent::event::Event;
 use crate::api::{Conversation, Follow, Plan, Reaction, Scene};
 use crate::shell::http::{Alarm, Seat, Share, Stream, now};
 use crate::shell::world::World;
@@ -112,13 +113,17 @@ impl Attendance {
         let hub = world.hub();
         let talk = Conversation::new(hub.next_id(), &plan);
         let begun = now();
+        let mut follow = plan.follow;
+        if let Some(follow) = &mut follow {
+            cursor::begin(follow, world.ends().1);
+        }
         Self {
             socket: Socket::new(stream, ahead, Role::Server),
             seat,
             member: hub.join(plan.seat),
             last_due: (!talk.is_admitted()).then_some(begun + ADMISSION_TIME_MAX),
             talk,
-            follow: plan.follow,
+            follow,
             answers: VecDeque::new(),
             alarm: Alarm::new(),
             state: State::Talking,
@@ -233,7 +238,7 @@ impl Attendance {
                 self.world.with_scene(|scene| self.talk.on_text(scene, text.as_str()))
             }
             Next::Binary(_) => self.world.with_scene(|scene| self.talk.on_binary(scene)),
-            Next::Ping | Next::Pong | Next::Ended(_) => return,
+            Next::Ping | Next::Pong | Next::StrayPong | Next::Ended(_) => return,
         };
         if self.talk.is_admitted() && self.state == State::Talking {
             self.last_due = None;
@@ -291,29 +296,24 @@ impl Attendance {
     fn send_events(&mut self) {
         let Some(follow) = &mut self.follow else { return };
         let (durable, oldest) = self.world.ends();
-        if follow.after > Seq(0) && follow.after.next() < oldest {
+        if cursor::is_lost(follow, oldest) {
             return self.close(1013, "too far behind: events are gone");
         }
         let page = self.world.page(follow.after, &follow.filter, PAGE_EVENTS, PAGE_BYTES);
-        let Ok(page) = page else {
+        let is_given = page.is_ok_and(|page| {
+            let (port, address, outgoing) = (&self.seat.port, self.peer.ip(), &mut self.outgoing);
+            let may_hold = |bytes| {
+                if bytes <= 2 * FREE_BYTES {
+                    return true;
+                }
+                let share = outgoing.insert(Share::new(port, address));
+                share.try_grow(bytes)
+            };
+            let show = |event: &Event| self.talk.on_event(event, durable.ledger);
+            cursor::give(&mut self.socket, follow, &page, durable, show, may_hold)
+        });
+        if !is_given {
             self.pause_due = Some(now() + SHARE_PAUSE);
-            return;
-        };
-        let events = page.events.iter().take_while(|event| event.seq <= durable.seq);
-        let texts: Vec<String> =
-            events.filter_map(|event| self.talk.on_event(event, durable.ledger)).collect();
-        let bytes: usize = texts.iter().map(String::len).sum();
-        if bytes > 2 * FREE_BYTES {
-            let mut share = Share::new(&self.seat.port, self.peer.ip());
-            if !share.try_grow(bytes) {
-                self.pause_due = Some(now() + SHARE_PAUSE);
-                return;
-            }
-            self.outgoing = Some(share);
-        }
-        follow.after = if page.end { durable.seq } else { page.next.min(durable.seq) };
-        for text in texts {
-            self.socket.send_text(text);
         }
     }
 

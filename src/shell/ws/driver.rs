@@ -24,22 +24,28 @@ use tungstenite::{Error, Message};
 use super::meter::Meter;
 use crate::agent::limits::SOCKET_MESSAGE_BYTES_MAX;
 
-/// Bytes read at once, and bytes gathered before they are written.
-const BUFFER_BYTES: usize = 4 * 1024;
+/// Bytes read at once by a socket that is asleep: on the stack, so that they cost nothing afterwards.
+const READ_BYTES: usize = 4 * 1024;
+/// Bytes read at once by one that is awake, into a buffer that it holds while its peer does not take what it wrote.
+const AWAKE_READ_BYTES: usize = 1024;
+/// Bytes gathered before they are written. What the peer does not take stays in memory.
+const WRITE_BYTES: usize = 2 * 1024;
 /// Longest reason of a close frame in bytes: a control frame holds 125, two of them the code.
 const REASON_BYTES_MAX: usize = 123;
 
 /// What a socket brings next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// A whole text message, at most `limits::SOCKET_MESSAGE_BYTES_MAX` bytes.
+    /// A whole text message, at most `limits::SOCKET_MESSAGE_BYTES_MAX` bytes unless made with another limit.
     Text(Utf8Bytes),
     /// A whole binary message, likewise.
     Binary(Bytes),
     /// A protocol ping came; it is answered already.
     Ping,
-    /// A protocol pong came.
+    /// A protocol pong came that answers the last ping.
     Pong,
+    /// Another pong came: of an earlier ping, or of none (RFC 6455, section 5.5.3).
+    StrayPong,
     /// It is over: nothing more is read or written.
     Ended(End),
 }
@@ -64,6 +70,9 @@ pub enum End {
 pub struct Socket<S> {
     state: State<S>,
     role: Role,
+    message_bytes_max: usize,
+    /// Pings that went out; the payload of the last of them.
+    pings: u32,
     fault: Option<u16>,
     close: Option<(Option<u16>, String)>,
 }
@@ -79,14 +88,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// A socket over a stream on which the handshake is done; `ahead` is what was read beyond it.
     #[must_use]
     pub fn new(stream: S, ahead: &[u8], role: Role) -> Self {
+        Self::with_limit(stream, ahead, role, SOCKET_MESSAGE_BYTES_MAX)
+    }
+
+    /// As `new`, with another limit for what comes in: for the tests of the protocol, whose messages are larger.
+    #[must_use]
+    pub fn with_limit(stream: S, ahead: &[u8], role: Role, message_bytes_max: usize) -> Self {
         let mut stream = Stream::new(stream);
         let state = if ahead.is_empty() {
             State::Asleep(stream)
         } else {
             stream.meter.take(ahead);
-            State::Awake(awake(stream, ahead, role))
+            State::Awake(awake(stream, ahead, role, message_bytes_max))
         };
-        Self { state, role, fault: None, close: None }
+        Self { state, role, message_bytes_max, pings: 0, fault: None, close: None }
     }
 
     /// The next that comes in. Answers pings and closes, and writes what waits to be written; reads nothing while
@@ -96,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             match &mut self.state {
                 State::Ended(_) => return Poll::Ready(Next::Ended(End::Lost(ErrorKind::NotConnected))),
                 State::Asleep(stream) => {
-                    let mut bytes = [0; BUFFER_BYTES];
+                    let mut bytes = [0; READ_BYTES];
                     let n = match std::task::ready!(stream.poll_fill(cx, &mut bytes)) {
                         Ok(0) => return Poll::Ready(self.enter_ended(End::Lost(ErrorKind::UnexpectedEof))),
                         Ok(n) => n,
@@ -136,9 +151,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.send(Message::Binary(bytes.into()));
     }
 
-    /// Asks the peer for a pong.
+    /// Asks the peer for a pong; only one with the same payload is told as `Next::Pong`.
     pub fn ping(&mut self) {
-        self.send(Message::Ping(Bytes::new()));
+        self.pings = self.pings.wrapping_add(1);
+        self.send(Message::Ping(Bytes::copy_from_slice(&self.pings.to_be_bytes())));
     }
 
     /// Begins the close handshake; `poll_next` tells when it is done, which the caller bounds in time.
@@ -163,6 +179,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.stream().map_or(0, |stream| stream.meter.held_bytes())
+    }
+
+    /// Whether the kernel declined the last bytes that were written: more of them would only wait in memory.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.stream().is_some_and(|stream| stream.is_blocked)
     }
 
     /// How often a write was taken after one that was not: each time the peer has proved that it reads.
@@ -199,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     fn wake(&mut self, bytes: &[u8]) {
         self.state = match std::mem::replace(&mut self.state, State::Ended(None)) {
-            State::Asleep(stream) => State::Awake(awake(stream, bytes, self.role)),
+            State::Asleep(stream) => State::Awake(awake(stream, bytes, self.role, self.message_bytes_max)),
             state => state,
         };
     }
@@ -219,7 +241,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Ok(Message::Text(text)) => Poll::Ready(Some(Next::Text(text))),
             Ok(Message::Binary(bytes)) => Poll::Ready(Some(Next::Binary(bytes))),
             Ok(Message::Ping(_)) => Poll::Ready(Some(Next::Ping)),
-            Ok(Message::Pong(_)) => Poll::Ready(Some(Next::Pong)),
+            Ok(Message::Pong(payload)) => {
+                let is_ours = self.pings > 0 && payload.as_ref() == self.pings.to_be_bytes();
+                Poll::Ready(Some(if is_ours { Next::Pong } else { Next::StrayPong }))
+            }
             Ok(Message::Close(frame)) => {
                 self.close = Some(frame.map_or((None, String::new()), |frame| {
                     (Some(frame.code.into()), frame.reason.as_str().to_owned())
@@ -296,12 +321,13 @@ fn awake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: Stream<S>,
     ahead: &[u8],
     role: Role,
+    message_bytes_max: usize,
 ) -> Box<WebSocket<Stream<S>>> {
     let config = WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(BUFFER_BYTES)
-        .max_message_size(Some(SOCKET_MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(SOCKET_MESSAGE_BYTES_MAX));
+        .read_buffer_size(AWAKE_READ_BYTES)
+        .write_buffer_size(WRITE_BYTES)
+        .max_message_size(Some(message_bytes_max))
+        .max_frame_size(Some(message_bytes_max));
     Box::new(WebSocket::from_partially_read(stream, ahead.to_vec(), role, Some(config)))
 }
 

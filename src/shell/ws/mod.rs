@@ -1,6 +1,7 @@
 //! WebSockets on one thread: the driver that both roles share, and the sockets of the open port.
 
 pub(super) mod attend;
+pub mod cursor;
 pub mod driver;
 pub mod hub;
 mod meter;

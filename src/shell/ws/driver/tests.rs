@@ -86,6 +86,20 @@ fn a_ping_is_answered_without_being_asked_to() {
 }
 
 #[test]
+fn only_the_pong_of_the_last_ping_counts() {
+    let (mut client, mut raw) = with_peer(Role::Client);
+    client.ping();
+    client.ping();
+    assert!(is_quiet(&mut client));
+    for payload in [&[][..], &[0, 0, 0, 1], &[0, 0, 0, 0], &[0, 0, 0, 2]] {
+        let head = [0x8a, u8::try_from(payload.len()).unwrap()];
+        raw.write_all(&[&head, payload].concat()).unwrap();
+        let expected = if payload.ends_with(&[2]) { Next::Pong } else { Next::StrayPong };
+        assert_eq!(next(&mut client), expected, "{payload:?}");
+    }
+}
+
+#[test]
 fn a_close_is_told_to_both_sides_with_its_code() {
     let (mut server, mut client) = both();
     server.close(1012, "restart");
