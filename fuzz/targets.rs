@@ -1,0 +1,154 @@
+//! What is fuzzed, as functions of bytes: they panic when something that must hold does not. Shared by the targets of
+//! cargo-fuzz and by `tests/fuzz.rs`.
+#![allow(dead_code, reason = "each target uses one of them")]
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use chainbot::agent::event::JsonText;
+use chainbot::agent::input::BusIn;
+use chainbot::agent::limits::{
+    EVENT_MESSAGE_BYTES_MAX, EVENT_TYPE_BYTES_MAX, HEAD_BYTES_MAX, SOCKET_MESSAGE_BYTES_MAX,
+};
+use chainbot::shell::ws::driver::{End, Next, Role, Socket};
+use chainbot::wire::json::{Json, Kind};
+use chainbot::wire::{autobot, bus, bus_handshake, http_head, windows};
+use futures_lite::{AsyncRead, AsyncWrite};
+
+/// Frames that come in, to a server or to a client (the first byte says which): what they mean does not depend on how
+/// the network cuts them, no message is larger than the limit, and memory follows what came.
+pub fn frames(data: &[u8]) {
+    let Some((first, frames)) = data.split_first() else { return };
+    let role = || if first & 1 == 0 { Role::Server } else { Role::Client };
+    let whole = read_all(frames, role(), usize::MAX, 0);
+    for (size, ahead) in [(1, 0), (3, frames.len() / 2), (1 + usize::from(first >> 1), frames.len())] {
+        let cut = read_all(frames, role(), size, ahead);
+        assert_eq!(whole, cut, "pieces of {size} after {ahead} bytes");
+    }
+}
+
+/// Everything that a socket tells of these bytes, which come in pieces after `ahead` of them.
+fn read_all(bytes: &[u8], role: Role, size: usize, ahead: usize) -> Vec<Next> {
+    let mut cx = Context::from_waker(Waker::noop());
+    let stream = Pieces { bytes: &bytes[ahead..], size, has_paused: false };
+    let mut socket = Socket::new(stream, &bytes[..ahead], role);
+    let mut told = Vec::new();
+    // Each poll takes a piece, tells something, or has paused.
+    for _ in 0..4 * bytes.len() + 16 {
+        assert!(
+            socket.held_bytes() <= bytes.len().min(SOCKET_MESSAGE_BYTES_MAX.saturating_add(size)),
+            "held without end"
+        );
+        match socket.poll_next(&mut cx) {
+            Poll::Pending => {}
+            Poll::Ready(Next::Ended(end)) => {
+                // The bytes end in the middle of something: how that is called depends on where they were cut.
+                if !matches!(end, End::Lost(_)) {
+                    told.push(Next::Ended(end));
+                }
+                return told;
+            }
+            Poll::Ready(next) => {
+                let bytes = match &next {
+                    Next::Text(text) => text.len(),
+                    Next::Binary(bytes) => bytes.len(),
+                    _ => 0,
+                };
+                assert!(bytes <= SOCKET_MESSAGE_BYTES_MAX, "a message of {bytes} bytes");
+                told.push(next);
+            }
+        }
+    }
+    panic!("the socket does not end: {told:?}");
+}
+
+/// Gives bytes in pieces with a pause before each, takes whatever is written, and then ends.
+struct Pieces<'a> {
+    bytes: &'a [u8],
+    size: usize,
+    has_paused: bool,
+}
+
+impl AsyncRead for Pieces<'_> {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.has_paused = !self.has_paused;
+        if self.has_paused {
+            return Poll::Pending;
+        }
+        let n = self.size.min(to.len()).min(self.bytes.len());
+        to[..n].copy_from_slice(&self.bytes[..n]);
+        self.bytes = &self.bytes[n..];
+        Poll::Ready(Ok(n))
+    }
+}
+
+impl AsyncWrite for Pieces<'_> {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Messages of ALEX OS's bus: what becomes an event is within the limits of one.
+pub fn bus(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let BusIn::Event { draft, .. } = bus::decode(text) {
+        assert!(!draft.kind.is_empty() && draft.kind.len() <= EVENT_TYPE_BYTES_MAX, "{:?}", draft.kind);
+        assert!(draft.message.len() <= EVENT_MESSAGE_BYTES_MAX, "{:?}", draft.message);
+        expect_object(&draft.metadata);
+    }
+}
+
+fn expect_object(metadata: &JsonText) {
+    let json = Json::parse(metadata.0.as_bytes());
+    assert!(json.is_ok_and(|json| json.kind() == Kind::Object), "{metadata:?}");
+}
+
+/// Messages of clients in AutoBot's, ALEX OS's and the windows' dialects: whatever is said of them is JSON again.
+pub fn dialects(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let echo = autobot::echo(text);
+    let json = Json::parse(echo.as_bytes()).expect("an echo is JSON");
+    assert_eq!(json.get("message").and_then(|message| message.text()).as_deref(), Some(text));
+    if let Err(misfit) = autobot::read(text) {
+        expect_json(&autobot::error(misfit.code, "low", &misfit.message), text);
+    }
+    match windows::read(text) {
+        Err(misfit) => {
+            let data = windows::data(|out| chainbot::wire::json::push_text(out, "message", &misfit.message));
+            expect_json(&data, text);
+        }
+        Ok(windows::Said::HotSwap { swap_data, .. }) => expect_json(&swap_data, text),
+        Ok(_) => {}
+    }
+}
+
+fn expect_json(said: &str, heard: &str) {
+    assert!(Json::parse(said.as_bytes()).is_ok(), "{said} said of {heard}");
+}
+
+/// Heads of requests, and answers to the bus client's handshake: one that is whole is whole whatever follows.
+pub fn handshake(data: &[u8]) {
+    if let http_head::Scan::Head(head) = http_head::scan(data) {
+        assert!(head.len <= data.len() && head.len <= HEAD_BYTES_MAX, "{} of {}", head.len, data.len());
+        let again = http_head::scan(&data[..head.len]);
+        assert!(matches!(again, http_head::Scan::Head(alone) if alone == head));
+        for end in 0..head.len {
+            let part = http_head::scan(&data[..end]);
+            assert!(matches!(part, http_head::Scan::Partial | http_head::Scan::TooLarge), "{end}: {part:?}");
+        }
+    }
+    let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+    if let bus_handshake::Answer::Switched(end) = bus_handshake::answer(data, accept) {
+        assert!(end <= data.len(), "{end} of {}", data.len());
+        assert!(data.windows(accept.len()).any(|window| window == accept.as_bytes()), "no proof");
+    }
+}

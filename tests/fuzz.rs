@@ -1,0 +1,145 @@
+//! The fuzz targets with the stable compiler: the corpus in `fuzz/corpus`, and what a seeded generator makes of it. The
+//! same seed makes the same inputs. `FUZZ_ROUNDS=1000000 cargo test --test fuzz` goes on for longer, `FUZZ_SEED` elsewhere.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../fuzz/targets.rs"]
+mod targets;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+/// Inputs made for each target in the plain test run.
+const ROUNDS: u64 = 20_000;
+/// Largest input that is made, in bytes.
+const INPUT_BYTES_MAX: usize = 4_096;
+/// What parsers stumble over.
+const WORDS: &[&[u8]] = &[
+    b"\"type\":",
+    b"\"action\":",
+    b"\"event_type\":",
+    b"\"payload\":",
+    b"\"data\":{}",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"\"",
+    b"\\",
+    b"\\u0000",
+    b"\\ud800",
+    b"null",
+    b"1e999",
+    b"-0",
+    b"\xf0\x9f\x98\x80",
+    b"\xed\xa0\x80",
+    b"\xff",
+    b"\0",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\n",
+    b"Connection: Upgrade\r\n",
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b" ",
+    b":",
+    b"\x81\x80\0\0\0\0",
+    b"\x01\x81\0\0\0\0a",
+    b"\x80\x80\0\0\0\0",
+    b"\x88\x82\0\0\0\0\x03\xe8",
+    b"\x89\x80\0\0\0\0",
+    b"\x82\xfe\x10\0\0\0\0\0",
+    b"\x82\xff\0\0\0\0\0\x01\0\0\0\0\0\0",
+    b"\x7f\xff\xff\xff\xff\xff\xff\xff",
+    b"\x8a\0",
+];
+
+fn number_from(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// A small generator (xorshift64*): good enough to choose.
+struct Dice(u64);
+
+impl Dice {
+    fn draw(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.draw() % (end.max(1) as u64)).unwrap()
+    }
+
+    /// Two places in order, within `len`.
+    fn range(&mut self, len: usize) -> (usize, usize) {
+        let (one, other) = (self.below(len + 1), self.below(len + 1));
+        (one.min(other), one.max(other))
+    }
+}
+
+fn mutated(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = corpus[dice.below(corpus.len())].clone();
+    for _ in 0..=dice.below(6) {
+        let at = dice.below(bytes.len() + 1);
+        let (from, to) = dice.range(bytes.len());
+        match dice.below(8) {
+            0 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << (from % 8)),
+            1 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte = (from * 31 + to) as u8),
+            2 => drop(bytes.drain(from..to)),
+            3 => {
+                let copy = bytes[from..to].to_vec();
+                bytes.splice(at..at, copy);
+            }
+            4 => {
+                let other = &corpus[dice.below(corpus.len())];
+                let (from, to) = dice.range(other.len());
+                bytes.splice(at..at, other[from..to].iter().copied());
+            }
+            5 => bytes.truncate(at),
+            _ => {
+                let word = WORDS[dice.below(WORDS.len())];
+                bytes.splice(at..at, word.iter().copied());
+            }
+        }
+        bytes.truncate(INPUT_BYTES_MAX);
+    }
+    bytes
+}
+
+fn fuzz(name: &str, target: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let corpus: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
+    assert!(corpus.len() >= 3, "{name} has no corpus");
+    corpus.iter().for_each(|bytes| target(bytes));
+    let seed = number_from("FUZZ_SEED").unwrap_or(1);
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    for round in 0..number_from("FUZZ_ROUNDS").unwrap_or(ROUNDS) {
+        let bytes = mutated(&mut dice, &corpus);
+        let end = catch_unwind(AssertUnwindSafe(|| target(&bytes)));
+        assert!(end.is_ok(), "{name}, seed {seed}, round {round}: b\"{}\"", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn frames_mean_the_same_however_they_are_cut() {
+    fuzz("frames", targets::frames);
+}
+
+#[test]
+fn messages_of_the_bus_become_events_within_their_limits_or_none() {
+    fuzz("bus", targets::bus);
+}
+
+#[test]
+fn what_clients_say_is_answered_with_json() {
+    fuzz("dialects", targets::dialects);
+}
+
+#[test]
+fn a_head_is_whole_or_it_is_not() {
+    fuzz("handshake", targets::handshake);
+}
