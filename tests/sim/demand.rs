@@ -105,6 +105,7 @@ impl World {
         self.wrong_with_ledger(&status)
             .or_else(|| self.wrong_with_alexos(&status))
             .or_else(|| self.wrong_with_aiwm(&status))
+            .or_else(|| self.wrong_with_readers())
     }
 
     fn wrong_with_ledger(&self, status: &Status) -> Option<String> {

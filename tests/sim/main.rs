@@ -21,6 +21,7 @@ mod network;
 mod node;
 mod peers;
 mod plan;
+mod readers;
 mod regressions;
 mod rng;
 mod run;

@@ -7,7 +7,7 @@ use chainbot::agent::event::{Event, EventFilter};
 use chainbot::agent::ids::{DedupeKey, Seq};
 use chainbot::agent::input::CommitFault;
 use chainbot::agent::memory::{FactKey, Write};
-use chainbot::ledger::{Ledger, Limits};
+use chainbot::ledger::{Ledger, Limits, Page};
 use chainbot::wire::aiwm::controller_from_fact;
 
 use crate::disk::{Op, SimDisk};
@@ -78,6 +78,11 @@ impl Store {
                 return Some(events);
             }
         }
+    }
+
+    /// What a socket reads of the log; `None` if the disk cannot be read at the moment.
+    pub fn page(&self, after: Seq, filter: &EventFilter, limit: usize, bytes_max: usize) -> Option<Page> {
+        self.ledger().page(after, filter, limit, bytes_max).ok()
     }
 
     /// How long the next commit takes, in milliseconds.

@@ -19,6 +19,7 @@ use crate::peers::aiwm::Aiwm;
 use crate::peers::alexos::Alexos;
 use crate::peers::hooks::Receiver;
 use crate::plan::Plan;
+use crate::readers::Readers;
 use crate::rng::Rng;
 use crate::store::Store;
 use crate::trace::{self, note};
@@ -60,6 +61,8 @@ pub enum Happening {
     Start,
     /// Something happens on a link to the event bus.
     Bus { boot: u32, link: LinkId, step: Step },
+    /// A client of the sockets has its turn.
+    Reader(usize),
     /// The shell calls the agent for no reason.
     Nudge,
 }
@@ -134,6 +137,8 @@ pub struct World {
     next_flight: u64,
     /// The clients.
     pub clients: Clients,
+    /// Those who follow the log.
+    pub readers: Readers,
     /// The model.
     pub checks: Checks,
     /// Nothing goes wrong any more.
@@ -181,6 +186,7 @@ impl World {
         Self {
             checks: Checks::new(&setup, plan.is_capped()),
             clients: Clients::new(plan.large_per_mille, Rng::new(seed, "clients")),
+            readers: Readers::new(seed),
             store: Store::new(&plan),
             rng: Rng::new(seed, "world"),
             clock: Clock::new(),
@@ -207,6 +213,7 @@ impl World {
     /// Lives through it all: trouble first, then healing and the demand that everything comes right.
     pub fn run(&mut self) {
         self.begin_chaos();
+        self.begin_reading();
         self.start();
         while self.step(self.plan.chaos_ms) {}
         self.heal_and_demand();
@@ -255,6 +262,7 @@ impl World {
             Happening::Back { flight, result } => self.back(flight, result),
             Happening::StopOverdue { boot } => self.stop_overdue(boot),
             Happening::Bus { boot, link, step } => self.bus_step(boot, link, step),
+            Happening::Reader(index) => self.reader_step(index),
             Happening::Start => self.start(),
             _ if self.is_healed => {}
             Happening::Weather(peer) => self.change_weather(peer),
