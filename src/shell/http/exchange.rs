@@ -22,6 +22,7 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::alarm::now;
+use super::body::Taken;
 use super::port::{Port, Share};
 use super::refusal::Refusal;
 use super::service::{Answer, AnswerBody, Chunk, ChunkSource, Incoming, Service};
@@ -155,7 +156,7 @@ impl Exchange {
     async fn read(&self, body: hyper::body::Incoming, share: &mut Share) -> Result<Vec<u8>, Refusal> {
         let announced = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
         let mut body = body;
-        let mut bytes = Vec::new();
+        let mut bytes = Taken::new(announced);
         while !body.is_end_stream() {
             let frame = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
                 Poll::Pending if self.is_body_late.get() => Poll::Ready(Err(Refusal::BodyLate)),
@@ -167,12 +168,11 @@ impl Exchange {
             if bytes.len() + data.len() > self.port.limits().body_bytes_max {
                 return Err(Refusal::BodyTooLarge);
             }
-            if !make_room(&mut bytes, data.len(), announced, share) {
+            if !bytes.try_push(data, share) {
                 return Err(Refusal::BodiesFull);
             }
-            bytes.extend_from_slice(data);
         }
-        Ok(bytes)
+        Ok(bytes.into_bytes())
     }
 
     fn respond(self: Rc<Exchange>, answer: Answer) -> Response<Outgoing> {
@@ -209,22 +209,6 @@ impl Exchange {
         }
         response
     }
-}
-
-/// Room for `more` bytes, taken of the share as it is taken of the memory: twice as much as before, but no more than was
-/// announced. Declines if all bodies together would be too large.
-fn make_room(bytes: &mut Vec<u8>, more: usize, announced: usize, share: &mut Share) -> bool {
-    let wanted = bytes.len() + more;
-    if wanted <= bytes.capacity() {
-        return true;
-    }
-    let doubled = wanted.next_power_of_two();
-    let capacity = if announced >= wanted { doubled.min(announced) } else { doubled };
-    if !share.try_grow(capacity - bytes.capacity()) {
-        return false;
-    }
-    bytes.reserve_exact(capacity - bytes.len());
-    true
 }
 
 /// The exchange as hyper calls it.

@@ -20,6 +20,7 @@
 
 mod adapter;
 mod alarm;
+mod body;
 mod connection;
 mod exchange;
 mod line;
