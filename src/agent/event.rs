@@ -168,6 +168,10 @@ pub struct EventFilter {
     pub severities: Vec<Severity>,
     /// Sources wanted.
     pub sources: Vec<Source>,
+    /// Events of this moment and later ones.
+    pub from: Option<Wall>,
+    /// Events before this moment.
+    pub until: Option<Wall>,
 }
 
 impl EventFilter {
@@ -177,6 +181,14 @@ impl EventFilter {
         (self.kinds.is_empty() || self.kinds.iter().any(|pattern| kind_matches(pattern, kind)))
             && (self.severities.is_empty() || self.severities.contains(&severity))
             && (self.sources.is_empty() || self.sources.contains(&source))
+    }
+}
+
+impl EventFilter {
+    /// Whether an event of this moment passes.
+    #[must_use]
+    pub fn is_in_time(&self, at: Wall) -> bool {
+        self.from.is_none_or(|from| at >= from) && self.until.is_none_or(|until| at < until)
     }
 }
 

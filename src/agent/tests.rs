@@ -555,12 +555,15 @@ fn filters_pass_what_they_name() {
     let filter = EventFilter {
         kinds: vec!["workflow_*".to_owned(), "door".to_owned()],
         severities: vec![Severity::Error],
-        sources: Vec::new(),
+        ..EventFilter::default()
     };
     assert!(filter.matches("workflow_failed", Severity::Error, Source::Chainbot));
     assert!(filter.matches("door", Severity::Error, Source::AlexOs));
     assert!(!filter.matches("doorbell", Severity::Error, Source::Chainbot));
     assert!(!filter.matches("door", Severity::Info, Source::Chainbot));
+    let hour = EventFilter { from: Some(Wall(10)), until: Some(Wall(20)), ..EventFilter::default() };
+    assert_eq!([9, 10, 19, 20].map(|at| hour.is_in_time(Wall(at))), [false, true, true, false]);
+    assert!(filter.is_in_time(Wall(0)));
 }
 
 #[test]

@@ -6,7 +6,9 @@ use super::{Response, shown};
 use crate::agent::event::{Event, EventFilter, Severity, Source};
 use crate::agent::ids::{EventId, LedgerId, Seq};
 use crate::agent::limits::EVENT_TYPE_BYTES_MAX;
+use crate::agent::time::Wall;
 use crate::wire::event_json::push_ledger_event;
+use crate::wire::time::parse_rfc3339;
 
 /// Events in an answer if the caller does not say.
 pub const LIMIT_DEFAULT: usize = 100;
@@ -15,7 +17,7 @@ pub const LIMIT_MAX: usize = 1_000;
 /// Most types in a filter. Beyond: 422.
 pub const KINDS_MAX: usize = 16;
 
-const NAMES: &str = "since, limit, type, severity, source";
+const NAMES: &str = "since, limit, type, severity, source, from, until";
 
 /// What the caller wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,6 +149,8 @@ impl Reader {
             "type" => value.split(',').for_each(|kind| self.kind(kind)),
             "severity" => value.split(',').for_each(|word| self.severity(word)),
             "source" => value.split(',').for_each(|word| self.source(word)),
+            "from" => self.filter.from = self.moment(name, value, self.filter.from.is_some()),
+            "until" => self.filter.until = self.moment(name, value, self.filter.until.is_some()),
             _ => self.fault(name, format!("{} is not a parameter: {NAMES} are", shown(name))),
         }
     }
@@ -172,6 +176,18 @@ impl Reader {
             let detail = format!("limit is \"{}\": must be a number from 1 to {LIMIT_MAX}", shown(value));
             self.fault("limit", detail);
         }
+    }
+
+    fn moment(&mut self, name: &str, value: &str, is_there: bool) -> Option<Wall> {
+        if is_there {
+            self.fault(name, format!("{name} is there twice, wanted once"));
+        }
+        let moment = parse_rfc3339(value);
+        if moment.is_none() {
+            let detail = format!("{name} is \"{}\": must be a time like 2026-01-31T12:00:00Z", shown(value));
+            self.fault(name, detail);
+        }
+        moment
     }
 
     fn kind(&mut self, value: &str) {

@@ -124,6 +124,9 @@ fn events_parameters(json: &mut Json, ends: bool) {
     parameter(json, "query", "type", "Types wanted, repeated or with commas; may end in *", texts);
     parameter(json, "query", "severity", "Severities wanted, repeated or with commas", severities);
     parameter(json, "query", "source", "Sources wanted, repeated or with commas", sources);
+    let moment = r#"{"type":"string","format":"date-time"}"#;
+    parameter(json, "query", "from", "Events of this moment and later ones", moment);
+    parameter(json, "query", "until", "Events before this moment", moment);
     json.close(']');
 }
 

@@ -43,12 +43,13 @@ fn events_query() -> String {
     format!(
         "Query: `since` (id of the last event seen, or 0), `limit` (1 to {LIMIT_MAX}, default {LIMIT_DEFAULT}), `type` (may \
          end in `*`), `severity` (info, warning, error, critical), `source` (chainbot, watchtower, alex_os); the last \
-         three may be repeated or hold several values with commas."
+         three may be repeated or hold several values with commas. `from` and `until` (excluded) are times in RFC 3339: what was \
+         written between them."
     )
 }
 
 const FOLLOW_QUERY: &str = "Query: `since` (id of the last event seen, or 0 for the oldest kept; without it only what comes), `type`, \
-     `severity`, `source` as for `GET /api/events`.";
+     `severity`, `source`, `from`, `until` as for `GET /api/events`.";
 
 fn input(route: &Route) -> Option<String> {
     match route.takes {

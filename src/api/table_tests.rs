@@ -160,6 +160,17 @@ fn event_queries() {
             (get("/api/events?since=000000000007-deadbeef"), 0, "after: Seq(7)"),
             (get("/api/events?since=000000000007-00000001"), 0, "after: Seq(0)"),
             (get("/api/events?type=workflow_*&severity=error"), 0, r#"kinds: ["workflow_*"]"#),
+            (
+                get("/api/events?from=2026-01-31T12:00:00Z&until=2027-01-01T00:00:00Z"),
+                0,
+                "until: Some(Wall(1798761600000))",
+            ),
+            (get("/api/events?from=yesterday"), 422, r#"from is \"yesterday\": must be a time like"#),
+            (
+                get("/api/events?until=2026-01-01T00:00:00Z&until=2026-01-01T00:00:00Z"),
+                422,
+                "until is there twice",
+            ),
             (get("/api/events?limit=0"), 422, r#"limit is \"0\": must be a number from 1 to 1000"#),
             (get("/api/events?limit=1001"), 422, r#"limit is \"1001\": must be a number from 1 to 1000"#),
             (get("/api/events?limit=-1"), 422, r#"limit is \"-1\""#),
@@ -188,7 +199,7 @@ fn event_queries() {
             (
                 get("/api/events?typ=x"),
                 422,
-                "typ is not a parameter: since, limit, type, severity, source are",
+                "typ is not a parameter: since, limit, type, severity, source, from, until are",
             ),
             (get("/api/events?type=%zz"), 422, "type=%zz is not percent-encoded UTF-8"),
             (get("/api/events?type=%ff"), 422, "is not percent-encoded UTF-8"),

@@ -142,7 +142,7 @@ fn filter_of(plan: &Plan) -> EventFilter {
     EventFilter {
         kinds: words(&plan.kinds),
         severities: words(&plan.severities).iter().filter_map(|word| Severity::parse(word)).collect(),
-        sources: Vec::new(),
+        ..EventFilter::default()
     }
 }
 

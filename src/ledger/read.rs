@@ -351,7 +351,7 @@ pub(super) fn event_at(
     let Some(payload) = unseal(Tag::Event, &number_bytes(seq), value) else { return Ok(Read::Corrupt) };
     let Some((more, first)) = payload.split_first_chunk() else { return Ok(Read::Corrupt) };
     let Ok(head) = decode_head(first) else { return Ok(Read::Corrupt) };
-    if !filter.matches(head.kind, head.severity, head.source) {
+    if !filter.matches(head.kind, head.severity, head.source) || !filter.is_in_time(head.at) {
         return Ok(Read::Absent);
     }
     let more = u16::from_le_bytes(*more);

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use async_io::{Async, Timer};
 use futures_lite::future;
+use rustix::net::sockopt;
 use smol::LocalExecutor;
 
 use super::connection::attend;
 use super::port::Port;
 use super::refusal::NO_SEAT;
 use super::service::Service;
+use crate::agent::limits::KERNEL_BUFFER_BYTES;
 
 /// How long nothing is accepted after the system could not give a socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -33,6 +35,7 @@ pub fn bind(host: &str, port: u16) -> io::Result<Vec<Async<TcpListener>>> {
     for address in (host, port).to_socket_addrs()? {
         match TcpListener::bind((address.ip(), port)) {
             Ok(listener) => {
+                bound_kernel_buffers(&listener);
                 port = listener.local_addr()?.port();
                 listeners.push(Async::new(listener)?);
             }
@@ -41,6 +44,12 @@ pub fn bind(host: &str, port: u16) -> io::Result<Vec<Async<TcpListener>>> {
         }
     }
     if listeners.is_empty() { Err(fault) } else { Ok(listeners) }
+}
+
+/// Connections inherit it from their listener. A kernel that declines has a bound of its own.
+fn bound_kernel_buffers(listener: &TcpListener) {
+    let _ = sockopt::set_socket_send_buffer_size(listener, KERNEL_BUFFER_BYTES);
+    let _ = sockopt::set_socket_recv_buffer_size(listener, KERNEL_BUFFER_BYTES);
 }
 
 fn is_family_missing(error: &io::Error) -> bool {
