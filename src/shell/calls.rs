@@ -1,7 +1,7 @@
 //! Outgoing HTTP: blocking ureq in at most `limits::CALLS_MAX` helper threads, so that a slow peer never holds the loop.
 //!
-//! A thread starts when more calls are in flight than threads exist, and stays parked afterwards: the count settles and
-//! is constant. Connections are not kept: every call opens its own and says `Connection: close`. A kept one would be
+//! The first call starts all of them, and they stay, parked between calls: how much a run needs does not depend on which
+//! calls happened to meet. Connections are not kept: every call opens its own and says `Connection: close`. A kept one would be
 //! closed by most peers after five seconds, between two beats anyway, and a close that crosses a request looks like a
 //! broken peer. TLS sessions are resumed instead, which saves the costly half of the handshake.
 //!
@@ -63,7 +63,7 @@ impl Calls {
     /// answer is `Fault::Transport`.
     pub fn start(&self, id: CallId, request: HttpRequest) {
         let in_flight = self.in_flight.get() + 1;
-        if in_flight > self.threads.get() && self.threads.get() < CALLS_MAX {
+        for _ in self.threads.get()..CALLS_MAX {
             self.start_thread();
         }
         let is_asked =

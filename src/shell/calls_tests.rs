@@ -108,7 +108,7 @@ fn every_status_is_an_answer_with_its_headers_and_words() {
             assert_eq!(reply.body, format!("said {status}").into_bytes(), "{status}");
         }
     }
-    assert_eq!(calls.threads(), 1, "one after the other needs one thread");
+    assert_eq!(calls.threads(), CALLS_MAX, "all of them from the first call on");
 }
 
 #[test]
