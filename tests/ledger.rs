@@ -85,6 +85,19 @@ fn writing_the_same_twice_is_harmless() {
 }
 
 #[test]
+fn fetch_says_what_was_dropped_in_between() {
+    let (ledger, _) = open(&SimDisk::new(), Limits { events_max: 64, ..LIMITS });
+    for seq in 1..=80 {
+        ledger.commit(&[events(seq..=seq, 10)]).expect("commits");
+    }
+    let oldest = ledger.stats().expect("reads").oldest;
+    assert!(oldest > Seq(2), "some were dropped");
+    let all = EventFilter::default();
+    let of = |after: Seq| ledger.fetch(after, &all, 10).expect("fetches").oldest;
+    assert_eq!((of(Seq(1)), of(Seq(oldest.0 - 1)), of(oldest)), (oldest, Seq(0), Seq(0)));
+}
+
+#[test]
 fn fetch_gives_the_next_event_that_passes_and_says_how_far_it_looked() {
     let (ledger, _) = open(&SimDisk::new(), LIMITS);
     ledger.commit(&[events(1..=50, 10)]).expect("commits");

@@ -324,8 +324,14 @@ impl Delivery {
 
     /// The ledger dropped everything before `oldest`. How many places were lost to this reader.
     pub fn on_oldest(&mut self, now: Mono, oldest: Seq) -> u64 {
+        // What a busy one loses shows when it asks for the next.
+        if self.is_busy() { 0 } else { self.skip_to(now, oldest) }
+    }
+
+    /// The same while it asks.
+    pub fn skip_to(&mut self, now: Mono, oldest: Seq) -> u64 {
         let first_kept = Seq(oldest.0.saturating_sub(1));
-        if self.cursor >= first_kept || self.is_disabled() || self.is_busy() {
+        if self.cursor >= first_kept || self.is_disabled() {
             return 0;
         }
         let lost = first_kept.0 - self.cursor.0;

@@ -32,6 +32,8 @@ pub enum Input {
         event: Option<Box<Event>>,
         /// Everything up to here was looked at (with an event: its place).
         upto: Seq,
+        /// The ledger kept nothing before this place when it was read; 0 if nothing was missing.
+        oldest: Seq,
         /// The ledger could not be read: ask again later.
         failed: bool,
     },

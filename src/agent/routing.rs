@@ -18,7 +18,8 @@ impl Agent {
             Input::Tick => {}
             Input::Committed { ticket, oldest } => self.on_committed(ticket, oldest),
             Input::CommitFailed { ticket, fault } => self.on_commit_failed(ticket, fault),
-            Input::Fetched { destination, event, upto, failed } => {
+            Input::Fetched { destination, event, upto, oldest, failed } => {
+                self.count_dropped(&destination, oldest);
                 self.on_fetched(&destination, event, upto, failed);
             }
             Input::CallDone { id, outcome, date } => {
@@ -54,10 +55,24 @@ impl Agent {
         if self.journal.durable() > before {
             self.effects.push_back(Effect::Published { last: self.journal.durable() });
         }
-        let lost = self.skip_dropped();
-        if lost > 0 {
-            log::warn!("deliveries_lost events={lost} why=\"the ledger is full and dropped its oldest\"");
+        warn_of_lost(self.skip_dropped());
+    }
+
+    /// A reader came to a place whose next events were dropped: while it was busy, or by a commit that has not come back.
+    fn count_dropped(&mut self, destination: &Destination, oldest: Seq) {
+        self.oldest = self.oldest.max(oldest);
+        if *destination == Destination::Bus {
+            if let Some(alexos) = &mut self.alexos {
+                self.counters.bus_lost += alexos.bus.on_oldest(oldest);
+            }
+            return;
         }
+        let now = self.now.mono;
+        let reader = self.deliveries.iter_mut().find(|delivery| delivery.destination == *destination);
+        let lost =
+            reader.filter(|reader| reader.is_fetching()).map_or(0, |reader| reader.skip_to(now, oldest));
+        self.counters.deliveries_lost += lost;
+        warn_of_lost(lost);
     }
 
     /// Moves readers past what the ledger dropped; how many events they lost together.
@@ -238,3 +253,9 @@ impl Agent {
 
 /// The type of the event that tells of a dead letter.
 pub(super) const PARKED_EVENT: &str = "delivery_parked";
+
+fn warn_of_lost(lost: u64) {
+    if lost > 0 {
+        log::warn!("deliveries_lost events={lost} why=\"the ledger is full and dropped its oldest\"");
+    }
+}

@@ -182,7 +182,7 @@ impl Driver {
                 Effect::Fetch { destination, after, .. } => {
                     let seq = after.next();
                     let event = Some(event(seq.0, "x"));
-                    Input::Fetched { destination, event, upto: seq, failed: false }
+                    Input::Fetched { destination, event, upto: seq, oldest: Seq(0), failed: false }
                 }
                 Effect::Call { id, .. } => delivered(id, Verdict::Accepted),
                 Effect::Commit { ticket, .. } => Input::Committed { ticket, oldest: Seq(1) },
@@ -303,7 +303,13 @@ fn answers_that_nobody_waits_for_are_counted_and_dropped() {
         delivered(CallId(99), Verdict::Accepted),
         Input::Committed { ticket: Ticket(99), oldest: Seq(1) },
         Input::CommitFailed { ticket: Ticket(99), fault: CommitFault::Io },
-        Input::Fetched { destination: Destination::Alexos, event: None, upto: Seq(9), failed: false },
+        Input::Fetched {
+            destination: Destination::Alexos,
+            event: None,
+            upto: Seq(9),
+            oldest: Seq(0),
+            failed: false,
+        },
     ] {
         assert_eq!(driver.feed(input), []);
     }
@@ -331,6 +337,31 @@ fn alexos_has_one_call_at_a_time() {
 }
 
 #[test]
+fn what_was_dropped_before_a_read_is_counted_once() {
+    let mut driver = Driver::registered(with_alexos());
+    let effects =
+        driver.settle(Input::Webhook { request: RequestId(1), draft: draft("a"), dedupe: None, known: None });
+    let fetch = effects.iter().find_map(|effect| match effect {
+        Effect::Fetch { after, .. } => Some(*after),
+        _ => None,
+    });
+    let after = fetch.expect("the event is read");
+    let oldest = Seq(after.0 + 8);
+    let effects = driver.feed(Input::Fetched {
+        destination: Destination::Alexos,
+        event: Some(event(oldest.0, "a")),
+        upto: oldest,
+        oldest,
+        failed: false,
+    });
+    let (id, _) = the_call(&effects);
+    assert_eq!(driver.agent.counters.deliveries_lost, 7);
+    driver.settle(delivered(id, Verdict::Accepted));
+    driver.agent.skip_dropped();
+    assert_eq!(driver.agent.counters.deliveries_lost, 7);
+}
+
+#[test]
 fn an_event_goes_by_the_documented_path_and_then_by_the_public_one() {
     let mut driver = Driver::registered(with_alexos());
     driver.agent.alexos.as_mut().expect("configured").path.reset();
@@ -345,6 +376,7 @@ fn an_event_goes_by_the_documented_path_and_then_by_the_public_one() {
         destination: Destination::Alexos,
         event: Some(event(seq.0, "a")),
         upto: seq,
+        oldest: Seq(0),
         failed: false,
     };
     let effects = driver.feed(fetched());
@@ -398,6 +430,7 @@ fn a_dead_letter_makes_an_event_and_its_news_does_not() {
             destination: Destination::Alexos,
             event: Some(event(seq.0, kind)),
             upto: seq,
+            oldest: Seq(0),
             failed: false,
         });
         let (id, _) = the_call(&sent);

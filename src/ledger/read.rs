@@ -54,6 +54,8 @@ pub struct Fetched {
     pub event: Option<Event>,
     /// Everything up to here was looked at.
     pub upto: Seq,
+    /// Nothing before this place was kept when it was read; 0 if nothing was missing behind `after`.
+    pub oldest: Seq,
 }
 
 /// What `Ledger::page` found.
@@ -107,7 +109,7 @@ impl Ledger {
             found = Some(event);
             false
         })?;
-        Ok(Fetched { event: found, upto: scan.upto })
+        Ok(Fetched { event: found, upto: scan.upto, oldest: scan.oldest })
     }
 
     /// At most `limit` events behind `after` that pass, with at most about `bytes_max` bytes of text beyond the first.
@@ -245,7 +247,7 @@ impl Ledger {
         mut take: impl FnMut(Event, usize) -> bool,
     ) -> Result<Scan, ReadFault> {
         self.reading(|reading| {
-            let mut scan = Scan { upto: after, end: false };
+            let mut scan = Scan { upto: after, oldest: Seq(0), end: false };
             let table = reading.open_table(EVENTS)?;
             let parts = reading.open_table(PARTS)?;
             let mut looked = 0;
@@ -254,6 +256,9 @@ impl Ledger {
                     return Ok(scan);
                 }
                 let (key, value) = row?;
+                if looked == 0 && key.value() > after.0.saturating_add(1) {
+                    scan.oldest = table.first()?.map_or(Seq(0), |(first, _)| Seq(first.value()));
+                }
                 // An unreadable record moves nothing: its key is no more certain than its value.
                 let Some(wanted) = event_at(key.value(), value.value(), &parts, filter)?.or_corrupt(self)
                 else {
@@ -317,6 +322,7 @@ impl Ledger {
 
 struct Scan {
     upto: Seq,
+    oldest: Seq,
     end: bool,
 }
 

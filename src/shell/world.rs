@@ -27,7 +27,7 @@ use crate::agent::memory::Write;
 use crate::agent::{Agent, Now};
 use crate::api::{HttpCounters, Scene, Security};
 use crate::config::Config;
-use crate::ledger::{Ledger, Page, ReadFault};
+use crate::ledger::{Fetched, Ledger, Page, ReadFault};
 use crate::wire::{self, CallResult};
 
 /// The agent and everything it can reach.
@@ -150,11 +150,11 @@ impl World {
         match effect {
             Effect::Commit { ticket, writes } => self.commit(ticket, writes),
             Effect::Fetch { destination, after, filter } => {
-                let (event, upto, failed) = match self.ledger.fetch(after, &filter, FETCH_SCAN_MAX) {
-                    Ok(found) => (found.event.map(Box::new), found.upto, false),
-                    Err(_) => (None, after, true),
-                };
-                Some(Input::Fetched { destination, event, upto, failed })
+                let found = self.ledger.fetch(after, &filter, FETCH_SCAN_MAX);
+                let failed = found.is_err();
+                let Fetched { event, upto, oldest } =
+                    found.unwrap_or(Fetched { event: None, upto: after, oldest: Seq(0) });
+                Some(Input::Fetched { destination, event: event.map(Box::new), upto, oldest, failed })
             }
             Effect::Call { id, correlation, call } => self.call(id, correlation, call),
             Effect::Respond { request, answer } => {

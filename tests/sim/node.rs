@@ -6,6 +6,7 @@ use chainbot::agent::ids::{Destination, RequestId, Seq, Ticket};
 use chainbot::agent::input::{CommitFault, Outcome, Sample, StopReason};
 use chainbot::agent::memory::Write;
 use chainbot::agent::{Agent, Call, Effect, Input, limits};
+use chainbot::ledger::Fetched;
 
 use crate::trace::note;
 use crate::world::{Happening, Node, World};
@@ -155,12 +156,13 @@ impl World {
             return;
         }
         self.checks.on_fetched(&destination);
-        let (event, upto, failed) = match self.store.fetch(after, filter, limits::FETCH_SCAN_MAX) {
-            Ok((event, upto)) => (event.map(Box::new), upto, false),
-            Err(()) => (None, after, true),
-        };
+        let found = self.store.fetch(after, filter, limits::FETCH_SCAN_MAX);
+        let failed = found.is_err();
+        let Fetched { event, upto, oldest } =
+            found.unwrap_or(Fetched { event: None, upto: after, oldest: Seq(0) });
+        let event = event.map(Box::new);
         self.look_if_doubtful();
-        self.feed(Input::Fetched { destination, event, upto, failed });
+        self.feed(Input::Fetched { destination, event, upto, oldest, failed });
     }
 
     /// What the ledger shows must be durable, even if its commit seemed to fail.
@@ -290,7 +292,7 @@ fn trace_input(input: &Input) {
         Input::Tick => note!("-> tick"),
         Input::Committed { ticket, oldest } => note!("-> committed {} (oldest {})", ticket.0, oldest.0),
         Input::CommitFailed { ticket, fault } => note!("-> commit {} failed: {fault:?}", ticket.0),
-        Input::Fetched { destination, event, upto, failed } => {
+        Input::Fetched { destination, event, upto, failed, .. } => {
             let found = event.as_ref().map(|event| event.seq.0);
             note!(
                 "-> fetched for {}: {found:?} up to {}{}",

@@ -7,7 +7,7 @@ use chainbot::agent::event::{Event, EventFilter};
 use chainbot::agent::ids::{DedupeKey, Seq};
 use chainbot::agent::input::CommitFault;
 use chainbot::agent::memory::{FactKey, Write};
-use chainbot::ledger::{Ledger, Limits, Page};
+use chainbot::ledger::{Fetched, Ledger, Limits, Page};
 use chainbot::wire::aiwm::controller_from_fact;
 
 use crate::disk::{Op, SimDisk};
@@ -105,16 +105,8 @@ impl Store {
     }
 
     /// The next event for a destination.
-    pub fn fetch(
-        &self,
-        after: Seq,
-        filter: &EventFilter,
-        scan_max: usize,
-    ) -> Result<(Option<Event>, Seq), ()> {
-        self.ledger()
-            .fetch(after, filter, scan_max)
-            .map(|fetched| (fetched.event, fetched.upto))
-            .map_err(|_| ())
+    pub fn fetch(&self, after: Seq, filter: &EventFilter, scan_max: usize) -> Result<Fetched, ()> {
+        self.ledger().fetch(after, filter, scan_max).map_err(|_| ())
     }
 
     /// The event that an id was answered with; an error if the ledger cannot be read.

@@ -102,8 +102,13 @@ fn a_durable_event_goes_out_under_its_public_name_and_is_followed_by_a_ping() {
     while let Some(after) = read_for_bus(&effects) {
         let seq = after.next();
         let event = Some(event(seq.0, "door"));
-        effects =
-            driver.feed(Input::Fetched { destination: Destination::Bus, event, upto: seq, failed: false });
+        effects = driver.feed(Input::Fetched {
+            destination: Destination::Bus,
+            event,
+            upto: seq,
+            oldest: Seq(0),
+            failed: false,
+        });
         messages.extend(sent(&effects).into_iter().cloned());
     }
     let durable = driver.agent.durable();
