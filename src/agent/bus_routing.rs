@@ -20,14 +20,18 @@ impl Agent {
         let now = self.now.mono;
         let bus = self.alexos.as_mut().map(|alexos| &mut alexos.bus);
         let is_ours = bus.is_some_and(|bus| bus.on_refused(now, link, status, &mut self.rng));
-        self.counters.bus_failed += u64::from(is_ours);
-        self.counters.answers_dropped += u64::from(!is_ours);
+        self.count_end(is_ours);
     }
 
     pub(super) fn on_bus_closed(&mut self, link: LinkId, end: LinkEnd) {
         let now = self.now.mono;
         let bus = self.alexos.as_mut().map(|alexos| &mut alexos.bus);
         let is_ours = bus.is_some_and(|bus| bus.on_closed(now, link, end, &mut self.rng));
+        self.count_end(is_ours);
+    }
+
+    /// A link ended, or one that is none of ours any more.
+    fn count_end(&mut self, is_ours: bool) {
         self.counters.bus_failed += u64::from(is_ours);
         self.counters.answers_dropped += u64::from(!is_ours);
     }
