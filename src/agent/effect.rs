@@ -1,5 +1,6 @@
 //! What the agent asks the world to do. Plain values: tests compare them.
 
+use super::brain::speech::{AskAnswer, Prompt, RunId, ThoughtId, ToolCall};
 use super::event::{Event, EventFilter};
 use super::ids::{CallId, CorrelationId, Destination, EventId, LinkId, RequestId, Seq, Ticket};
 use super::input::Sample;
@@ -63,6 +64,50 @@ pub enum Effect {
     BusClose {
         /// As in `BusOpen`.
         link: LinkId,
+    },
+    /// Ask a model and answer `Thought`, once or twice. At most `limits::THOUGHTS_MAX` are under way.
+    Think {
+        /// To be named in the answers.
+        thought: ThoughtId,
+        /// What.
+        prompt: Prompt,
+        /// `ProviderSetup::name`.
+        provider: String,
+        /// The model as the provider knows it.
+        model: String,
+    },
+    /// Drop a question; `ThoughtEnd::Left` is the answer, unless another is under way already.
+    ThinkStop {
+        /// As in `Think`.
+        thought: ThoughtId,
+    },
+    /// The answer to `Input::Ask` and `Input::Say`.
+    AskDone {
+        /// Which request.
+        request: RequestId,
+        /// What to say at the end.
+        answer: AskAnswer,
+    },
+    /// Run a tool and answer `ToolDone`. What it is asked was allowed, and is durable as begun.
+    RunTool {
+        /// To be named in the answer.
+        run: RunId,
+        /// For whom.
+        session: String,
+        /// What.
+        call: Box<ToolCall>,
+    },
+    /// Stop a tool, with all that it started; `ToolDone` is the answer all the same.
+    StopTool {
+        /// As in `RunTool`.
+        run: RunId,
+    },
+    /// The answer to `Input::Decide` and `Input::Forget`, once it is durable.
+    Decided {
+        /// Which request.
+        request: RequestId,
+        /// What to say.
+        answer: DecisionAnswer,
     },
     /// Take a sample of the machine and answer `Sampled`.
     Sample,
@@ -236,6 +281,20 @@ impl Health {
             Self::Unhealthy => "unhealthy",
         }
     }
+}
+
+/// What someone who decides or forgets is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecisionAnswer {
+    /// It is so, and durable.
+    Done,
+    /// There is no such conversation, or nobody waits for that permission (any more).
+    Unknown,
+    /// 503: the ledger cannot be written now.
+    Unwritable {
+        /// For `Retry-After`.
+        retry_after_s: u32,
+    },
 }
 
 /// What a caller of a webhook path is told.

@@ -1,5 +1,6 @@
 //! What happened in the world. The only way into the agent.
 
+use super::brain::speech::{Question, RunId, Saying, ThoughtId, ThoughtNews, ToolResult};
 use super::event::{Event, EventDraft};
 use super::ids::{CallId, DedupeKey, Destination, EventId, LinkId, RequestId, Seq, Ticket};
 use super::setup::{Secret, Setup};
@@ -84,6 +85,62 @@ pub enum Input {
         link: LinkId,
         /// Why.
         end: LinkEnd,
+    },
+    /// A caller brought a question to pass through; it is answered by `Effect::AskDone`, its text on the way by the shell.
+    Ask {
+        /// To be named in the answer; the shell holds the body under it.
+        request: RequestId,
+        /// What the brain must know of it.
+        question: Question,
+    },
+    /// Someone says something to a conversation; it is answered by `Effect::AskDone` when the turn is over and durable.
+    Say {
+        /// To be named in the answer.
+        request: RequestId,
+        /// What.
+        saying: Box<Saying>,
+    },
+    /// The caller of an `Ask` or `Say` no longer waits: what is under way for it is stopped.
+    CallerLeft {
+        /// Which.
+        request: RequestId,
+    },
+    /// What a provider's answer is doing.
+    Thought {
+        /// As in `Effect::Think`.
+        thought: ThoughtId,
+        /// What.
+        news: ThoughtNews,
+    },
+    /// A tool is done.
+    ToolDone {
+        /// As in `Effect::RunTool`.
+        run: RunId,
+        /// What came of it.
+        result: ToolResult,
+    },
+    /// A person decided about a request for permission; it is answered by `Effect::Decided`.
+    Decide {
+        /// To be named in the answer.
+        request: RequestId,
+        /// The event that asked.
+        approval: EventId,
+        /// Whether it may be done.
+        is_yes: bool,
+        /// Who says so, for the log, at most 64 bytes.
+        by: String,
+    },
+    /// Someone wants a conversation forgotten; it is answered by `Effect::Decided`.
+    Forget {
+        /// To be named in the answer.
+        request: RequestId,
+        /// Its name.
+        session: String,
+    },
+    /// Someone wants the turn of a conversation stopped.
+    StopTurn {
+        /// Its name.
+        session: String,
     },
     /// What `Effect::Sample` found.
     Sampled(Box<Sample>),

@@ -112,6 +112,31 @@ pub const BUS_EVENTS_PER_SECOND: u32 = 50;
 /// Time for a link to the bus to be opened, from the name's look-up to the end of the handshake, in milliseconds.
 pub const BUS_OPEN_TIME_MAX_MS: u64 = 10_000;
 
+/// Most `[[brain.provider]]` entries. Beyond: a config error.
+pub const PROVIDERS_MAX: usize = 8;
+/// Most `[[brain.mcp]]` entries. Beyond: a config error; servers of the controller beyond are dropped.
+pub const MCP_SERVERS_MAX: usize = 4;
+/// Most questions to models under way at once. Beyond: 503 with Retry-After.
+pub const THOUGHTS_MAX: usize = 12;
+/// Tries of one question at one provider before the next is asked.
+pub const THOUGHT_TRIES_MAX: u32 = 3;
+/// Longest wait between two tries at one provider, in milliseconds. A provider that asks for more is left for the next.
+pub const THOUGHT_RETRY_MAX_MS: u64 = 10_000;
+/// Failures in a row that open a provider's circuit.
+pub const CIRCUIT_FAILURES: u32 = 3;
+/// Most conversations kept. Beyond: the one that was silent longest is forgotten.
+pub const SESSIONS_MAX: usize = 32;
+/// Most messages of a conversation kept. Beyond: the oldest are forgotten.
+pub const SESSION_MESSAGES_MAX: u32 = 200;
+/// Most bytes of text of a conversation kept. Beyond: the oldest messages are forgotten.
+pub const SESSION_BYTES_MAX: u32 = 128 * 1024;
+/// Longest message of a conversation in bytes. Of a person: 422. Of a model: it is streamed whole, kept cut at a character.
+pub const MESSAGE_BYTES_MAX: usize = 32 * 1024;
+/// Most tools called by one message of a model. Beyond: the rest is answered as not run.
+pub const TOOL_CALLS_MAX: usize = 8;
+/// Longest arguments of a call of a tool in bytes. Beyond: answered as not run.
+pub const TOOL_ARGUMENTS_BYTES_MAX: usize = 16 * 1024;
+
 /// How long stopping may take, in milliseconds. Beyond: the process ends without the peers' answers.
 pub const STOP_TIME_MAX_MS: u64 = 1_800;
 

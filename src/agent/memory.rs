@@ -1,5 +1,6 @@
 //! What the ledger held when the agent was made, and what it is asked to write.
 
+use super::brain::speech::{Message, SessionRecord};
 use super::event::Event;
 use super::ids::{DedupeKey, Destination, LedgerId, Seq};
 use super::input::ControllerAnswer;
@@ -22,8 +23,21 @@ pub struct Memory {
     pub facts: Vec<(FactKey, String)>,
     /// `FactKey::Controller`, read by the shell with `wire::aiwm::controller_from_fact`.
     pub controller: Option<ControllerAnswer>,
+    /// The conversations, at most `limits::SESSIONS_MAX`.
+    pub sessions: Vec<SessionMemory>,
     /// What had to be done to open the ledger, for an event. `None`: nothing.
     pub recovered: Option<Recovery>,
+}
+
+/// A conversation as the ledger held it. Its messages stay there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionMemory {
+    /// Its name.
+    pub name: String,
+    /// What was kept of it.
+    pub record: SessionRecord,
+    /// The assistant's message whose calls were being made (`TurnRecord::calling`).
+    pub calling: Option<Message>,
 }
 
 /// A ledger was damaged, and this is what became of it.
@@ -48,11 +62,13 @@ pub enum FactKey {
     Controller,
     /// `HookSetup::key` of the webhooks that said 410, with commas between.
     HooksDisabled,
+    /// What each caller used of its budget, as `agent/brain/` writes it.
+    BrainUsage,
 }
 
 impl FactKey {
     /// Every key.
-    pub const ALL: [Self; 3] = [Self::AlexosAgentId, Self::Controller, Self::HooksDisabled];
+    pub const ALL: [Self; 4] = [Self::AlexosAgentId, Self::Controller, Self::HooksDisabled, Self::BrainUsage];
 
     /// The name in the ledger.
     #[must_use]
@@ -61,6 +77,7 @@ impl FactKey {
             Self::AlexosAgentId => "alex_os.agent_id",
             Self::Controller => "aiwm.controller",
             Self::HooksDisabled => "webhooks.disabled",
+            Self::BrainUsage => "brain.usage",
         }
     }
 
@@ -95,6 +112,31 @@ pub enum Write {
     CursorGone(Destination),
     /// Set a named value; an empty one removes it.
     Fact(FactKey, String),
+    /// Put this message at its place in a conversation.
+    Message {
+        /// The conversation.
+        session: String,
+        /// The place.
+        number: u32,
+        /// The message.
+        message: Box<Message>,
+    },
+    /// Forget the messages of a conversation before this place.
+    MessagesGone {
+        /// The conversation.
+        session: String,
+        /// The first that stays.
+        below: u32,
+    },
+    /// What is kept of a conversation beside its messages.
+    Session {
+        /// The conversation.
+        session: String,
+        /// What.
+        record: Box<SessionRecord>,
+    },
+    /// Forget a conversation and all its messages.
+    SessionGone(String),
 }
 
 impl Write {
@@ -105,6 +147,9 @@ impl Write {
             Self::Event(event) => 96 + event.kind.len() + event.message.len() + event.metadata.0.len(),
             Self::Fact(_, value) => 48 + value.len(),
             Self::Inbox { .. } | Self::Cursor { .. } | Self::CursorGone(_) => 64,
+            Self::Message { session, message, .. } => 128 + session.len() + message.bytes(),
+            Self::Session { session, record } => 128 + session.len() + record.bytes_held(),
+            Self::MessagesGone { session, .. } | Self::SessionGone(session) => 64 + session.len(),
         }
     }
 }

@@ -25,6 +25,7 @@
 mod acting;
 pub mod attention;
 pub mod backoff;
+pub mod brain;
 pub mod bus;
 mod bus_routing;
 pub mod calendar;

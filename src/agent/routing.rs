@@ -35,6 +35,14 @@ impl Agent {
             Input::BusRefused { link, status } => self.on_bus_refused(link, status),
             Input::BusMessage { link, message, known } => self.on_bus_message(link, message, known),
             Input::BusClosed { link, end } => self.on_bus_closed(link, end),
+            Input::Ask { .. }
+            | Input::Say { .. }
+            | Input::CallerLeft { .. }
+            | Input::Thought { .. }
+            | Input::ToolDone { .. }
+            | Input::Decide { .. }
+            | Input::Forget { .. }
+            | Input::StopTurn { .. } => self.counters.answers_dropped += 1,
             Input::Sampled(sample) => self.on_sampled(*sample),
             Input::Reconfigured(setup) => self.on_reconfigured(*setup),
             Input::StopAsked(reason) => self.on_stop_asked(reason),

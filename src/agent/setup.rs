@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::brain::setup::BrainSetup;
 use super::event::EventFilter;
 
 /// A value that never shows itself: `Debug` prints `***`.
@@ -25,6 +26,8 @@ pub struct Setup {
     pub aiwm: Option<AiwmSetup>,
     /// Users' own endpoints, at most `limits::HOOKS_MAX`.
     pub hooks: Vec<HookSetup>,
+    /// Models, conversations, tools.
+    pub brain: BrainSetup,
     /// Which events the ledger keeps at most; the shell gives it to the ledger too.
     pub events_max: u64,
     /// Build time of the program: a floor for the calendar.

@@ -270,6 +270,7 @@ fn build(values: Values, hooks: Vec<HookSetup>, notes: Vec<String>, inputs: &Inp
             alexos: alexos(&values, inputs),
             aiwm: aiwm(&values),
             hooks,
+            brain: crate::agent::brain::setup::BrainSetup::default(),
             events_max: values.number("ledger.events_max"),
             built_at: inputs.built_at,
         },

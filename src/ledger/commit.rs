@@ -175,9 +175,11 @@ fn bytes_needed(batches: &[Vec<Write>]) -> u64 {
 /// An upper bound of the bytes of pages that these writes take for good: leaves may be half empty.
 fn bytes_added(batches: &[Vec<Write>]) -> u64 {
     let added = |write: &Write| match write {
-        Write::Event(_) | Write::Fact(..) => 2 * (write.bytes() as u64 + 64),
+        Write::Event(_) | Write::Fact(..) | Write::Message { .. } | Write::Session { .. } => {
+            2 * (write.bytes() as u64 + 64)
+        }
         Write::Inbox { .. } => 160,
-        Write::Cursor { .. } | Write::CursorGone(_) => 0,
+        Write::Cursor { .. } | Write::CursorGone(_) | Write::MessagesGone { .. } | Write::SessionGone(_) => 0,
     };
     batches.iter().flatten().map(added).sum()
 }

@@ -170,6 +170,12 @@ impl World {
                 self.links.close(link);
                 None
             }
+            Effect::Think { .. }
+            | Effect::ThinkStop { .. }
+            | Effect::AskDone { .. }
+            | Effect::RunTool { .. }
+            | Effect::StopTool { .. }
+            | Effect::Decided { .. } => None,
             Effect::Sample => {
                 let mut sample = self.sense.borrow_mut().sample(now.mono);
                 sample.connections = u32::try_from(self.connections()).unwrap_or(u32::MAX);

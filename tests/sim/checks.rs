@@ -256,6 +256,10 @@ impl Checks {
                     self.check_event(event, last);
                     last = last.max(event.seq.0);
                 }
+                Write::Message { .. }
+                | Write::MessagesGone { .. }
+                | Write::Session { .. }
+                | Write::SessionGone(_) => {}
                 Write::Inbox { seq, .. } => {
                     assert!(seq.0 <= last, "an inbox row names event {} after {last}", seq.0)
                 }
@@ -314,7 +318,13 @@ impl Checks {
                         reader.is_noted_gone = reader.said_gone && is_among(keys, destination);
                     }
                 }
-                Write::Inbox { .. } | Write::CursorGone(_) | Write::Fact(..) => {}
+                Write::Inbox { .. }
+                | Write::CursorGone(_)
+                | Write::Fact(..)
+                | Write::Message { .. }
+                | Write::MessagesGone { .. }
+                | Write::Session { .. }
+                | Write::SessionGone(_) => {}
             }
         }
         self.drop_before(oldest.0);

@@ -92,6 +92,12 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         let boot = self.boots;
         match effect {
+            Effect::Think { .. }
+            | Effect::ThinkStop { .. }
+            | Effect::AskDone { .. }
+            | Effect::RunTool { .. }
+            | Effect::StopTool { .. }
+            | Effect::Decided { .. } => panic!("nobody asked a model in this world"),
             Effect::Commit { ticket, writes } => self.begin_commit(ticket, writes),
             Effect::Fetch { destination, after, filter } => {
                 self.checks.on_fetch(&destination, after);
@@ -310,6 +316,14 @@ fn trace_input(input: &Input) {
         Input::BusRefused { link, status } => note!("-> bus {} refused: {status}", link.0),
         Input::BusMessage { link, message, .. } => note!("-> bus {}: {message:?}", link.0),
         Input::BusClosed { link, end } => note!("-> bus {} closed: {end}", link.0),
+        Input::Ask { .. }
+        | Input::Say { .. }
+        | Input::CallerLeft { .. }
+        | Input::Thought { .. }
+        | Input::ToolDone { .. }
+        | Input::Decide { .. }
+        | Input::Forget { .. }
+        | Input::StopTurn { .. } => note!("-> {input:?}"),
         Input::Sampled(_) => note!("-> sampled"),
         Input::Reconfigured(_) => note!("-> reconfigured"),
         Input::StopAsked(reason) => note!("-> stop asked: {reason:?}"),
@@ -345,6 +359,12 @@ fn describe_writes(writes: &[Write]) -> String {
         Write::Inbox { seq, .. } => format!("inbox {}", seq.0),
         Write::Cursor { destination, seq } => format!("cursor {} {}", destination.key(), seq.0),
         Write::CursorGone(destination) => format!("cursor {} gone", destination.key()),
+        Write::Message { .. }
+        | Write::MessagesGone { .. }
+        | Write::Session { .. }
+        | Write::SessionGone(_) => {
+            format!("{write:?}")
+        }
         Write::Fact(key, value) => format!("fact {} ({} bytes)", key.as_str(), value.len()),
     });
     words.collect::<Vec<_>>().join(", ")

@@ -121,6 +121,7 @@ impl Plan {
             alexos: self.alexos.map(|kind| self.with_bus(alexos_setup(kind, self.over_tls, rng))),
             aiwm: self.aiwm.map(|_| self.aiwm_setup(rng)),
             hooks: (0..self.hooks).map(|index| self.hook_setup(index, rng)).collect(),
+            brain: chainbot::agent::brain::setup::BrainSetup::default(),
             events_max: self.events_max,
             built_at: BUILT_AT,
         }
