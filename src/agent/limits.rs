@@ -136,6 +136,24 @@ pub const MESSAGE_BYTES_MAX: usize = 32 * 1024;
 pub const TOOL_CALLS_MAX: usize = 8;
 /// Longest arguments of a call of a tool in bytes. Beyond: answered as not run.
 pub const TOOL_ARGUMENTS_BYTES_MAX: usize = 16 * 1024;
+/// Most runs of tools under way at once. Beyond: the run ends at once and says so.
+pub const TOOL_RUNS_MAX: usize = 4;
+/// Longest path that a tool takes, in bytes. Beyond: answered as not run.
+pub const TOOL_PATH_BYTES_MAX: usize = 1024;
+/// Longest URL that a tool takes, in bytes. Beyond: answered as not run.
+pub const TOOL_URL_BYTES_MAX: usize = 2048;
+/// Most words of a command that a tool starts. Beyond: answered as not run.
+pub const COMMAND_WORDS_MAX: usize = 64;
+/// Most entries of a folder that are listed, in the order of their names. Beyond: left out, and said so.
+pub const LISTED_ENTRIES_MAX: usize = 500;
+/// Most events that a tool tells. Beyond: answered as not run.
+pub const TOLD_EVENTS_MAX: usize = 50;
+/// Most tools kept of one server of tools. Beyond: the rest is dropped.
+pub const MCP_TOOLS_MAX: usize = 64;
+/// Longest schema of a tool of such a server in bytes. Beyond: the tool is dropped.
+pub const MCP_SCHEMA_BYTES_MAX: usize = 4 * 1024;
+/// Longest description of a tool of such a server in bytes. Beyond: cut.
+pub const MCP_ABOUT_BYTES_MAX: usize = 400;
 
 /// How long stopping may take, in milliseconds. Beyond: the process ends without the peers' answers.
 pub const STOP_TIME_MAX_MS: u64 = 1_800;

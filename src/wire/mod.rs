@@ -17,6 +17,7 @@ pub mod json;
 mod reply;
 pub mod standard_webhooks;
 pub mod time;
+pub mod tools;
 pub mod webhook;
 pub mod windows;
 pub mod words;

@@ -18,7 +18,8 @@ pub fn one_line(text: &str, max: usize) -> String {
     out
 }
 
-fn is_unprintable(c: char) -> bool {
+/// Whether a character moves the pen instead of leaving ink: controls, and those that turn the direction of writing.
+pub(super) fn is_unprintable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
