@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::datum::{self, Datum};
 use super::fault::Fault;
-use super::hooks;
 use super::sources::{Sources, Value, shown_text};
 use super::table::KEYS;
 use super::url;
 use super::{Config, Inputs, Ledger, Security, Server, TlsFiles, Websocket};
+use super::{brain, hooks};
+use crate::agent::brain::setup::BrainSetup;
 use crate::agent::setup::{AiwmSetup, AlexosSetup, HookSetup, Identity, Secret, Setup};
 use crate::agent::time::SECOND_MS;
 
@@ -17,6 +18,8 @@ use crate::agent::time::SECOND_MS;
 const TOKEN_CHARS_MIN: usize = 16;
 /// Name of the ledger's file in the state folder.
 const LEDGER_FILE: &str = "chainbot.redb";
+/// Name of the folder that tools may use, in the state folder.
+const WORKSPACE: &str = "workspace";
 /// The documents' placeholder for the board's address: nobody's address, so at best our own.
 const PLACEHOLDER_HOST: &str = "your-pi-ip";
 
@@ -33,7 +36,9 @@ pub fn read(inputs: &Inputs<'_>) -> Result<Config, Vec<Fault>> {
     }
     sources.environment.check_names(&mut faults, &mut notes);
     let mut values = Values(KEYS.iter().map(|key| sources.value(key, &mut faults)).collect());
-    values.fill_ledger_path(&state_dir(inputs, &sources));
+    let state_dir = state_dir(inputs, &sources);
+    values.fill("ledger.path", &state_dir.join(LEDGER_FILE));
+    values.fill("tools.root", &state_dir.join(WORKSPACE));
     // A file that is not TOML hides what it sets: what seems to be missing may stand in it.
     if inputs.file.is_some() && sources.file.is_none() {
         return Err(faults);
@@ -41,10 +46,13 @@ pub fn read(inputs: &Inputs<'_>) -> Result<Config, Vec<Fault>> {
     check(&values, &mut faults);
     values.note_what_is_idle(&mut notes);
     let hooks = hooks::read(&sources, &mut values.0, &mut faults);
+    let lists = brain::read(&sources, &mut values, &mut faults);
+    let instruction = brain::instruction(&sources, &values, &mut faults);
     if !faults.is_empty() {
         return Err(faults);
     }
-    Ok(build(values, hooks, notes, inputs))
+    let brain = brain::build(&values, lists, instruction);
+    Ok(build(values, hooks, brain, notes, inputs))
 }
 
 fn state_dir(inputs: &Inputs<'_>, sources: &Sources<'_>) -> PathBuf {
@@ -55,17 +63,17 @@ fn state_dir(inputs: &Inputs<'_>, sources: &Sources<'_>) -> PathBuf {
 }
 
 /// The values by name.
-struct Values(Vec<Value>);
+pub(super) struct Values(pub(super) Vec<Value>);
 
 impl Values {
-    fn get(&self, name: &str) -> &Value {
+    pub(super) fn get(&self, name: &str) -> &Value {
         self.0
             .iter()
             .find(|value| value.name == name)
             .expect("every name asked for here is a row of the table")
     }
 
-    fn text(&self, name: &str) -> &str {
+    pub(super) fn text(&self, name: &str) -> &str {
         match &self.get(name).datum {
             Datum::Text(text) => text,
             _ => "",
@@ -73,52 +81,53 @@ impl Values {
     }
 
     /// A base URL: the paths that are added begin with a slash.
-    fn base_url(&self, name: &str) -> String {
+    pub(super) fn base_url(&self, name: &str) -> String {
         self.text(name).trim_end_matches('/').to_owned()
     }
 
-    fn number(&self, name: &str) -> u64 {
+    pub(super) fn number(&self, name: &str) -> u64 {
         match self.get(name).datum {
             Datum::Int(number) => u64::try_from(number).unwrap_or(0),
             _ => 0,
         }
     }
 
-    fn milliseconds(&self, name: &str) -> u64 {
+    pub(super) fn milliseconds(&self, name: &str) -> u64 {
         self.number(name).saturating_mul(SECOND_MS)
     }
 
-    fn is_on(&self, name: &str) -> bool {
+    pub(super) fn is_on(&self, name: &str) -> bool {
         self.get(name).datum == Datum::Bool(true)
     }
 
-    fn path(&self, name: &str) -> Option<PathBuf> {
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         let text = self.text(name);
         (!text.is_empty()).then(|| text.into())
     }
 
-    fn list(&self, name: &str) -> Vec<String> {
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
         match &self.get(name).datum {
             Datum::List(list) => list.clone(),
             _ => Vec::new(),
         }
     }
 
-    fn secret(&self, name: &str) -> Option<Secret> {
+    pub(super) fn secret(&self, name: &str) -> Option<Secret> {
         match &self.get(name).datum {
             Datum::Secret(secret) if !secret.0.is_empty() => Some(secret.clone()),
             _ => None,
         }
     }
 
-    fn fill_ledger_path(&mut self, state_dir: &Path) {
-        let value = self.0.iter_mut().find(|value| value.name == "ledger.path" && value.datum.is_empty());
+    /// Names a place in the state folder, unless one is given.
+    pub(super) fn fill(&mut self, name: &str, path: &Path) {
+        let value = self.0.iter_mut().find(|value| value.name == name && value.datum.is_empty());
         if let Some(value) = value {
-            value.datum = Datum::Text(state_dir.join(LEDGER_FILE).to_string_lossy().into_owned());
+            value.datum = Datum::Text(path.to_string_lossy().into_owned());
         }
     }
 
-    fn note_what_is_idle(&self, notes: &mut Vec<String>) {
+    pub(super) fn note_what_is_idle(&self, notes: &mut Vec<String>) {
         for name in ["aiwm.base_url", "aiwm.agent_id", "aiwm.agent_secret"] {
             let value = self.get(name);
             if !self.is_on("aiwm.enabled") && !value.datum.is_empty() {
@@ -145,7 +154,7 @@ fn check(values: &Values, faults: &mut Vec<Fault>) {
     check_aiwm(values, faults);
 }
 
-fn wrong(value: &Value, rule: &'static str) -> Fault {
+pub(super) fn wrong(value: &Value, rule: &'static str) -> Fault {
     let shown = match &value.datum {
         Datum::Text(text) => shown_text(&value.key.kind, text, false),
         _ => None,
@@ -239,7 +248,13 @@ fn check_aiwm(values: &Values, faults: &mut Vec<Fault>) {
     }
 }
 
-fn build(values: Values, hooks: Vec<HookSetup>, notes: Vec<String>, inputs: &Inputs<'_>) -> Config {
+fn build(
+    values: Values,
+    hooks: Vec<HookSetup>,
+    brain: BrainSetup,
+    notes: Vec<String>,
+    inputs: &Inputs<'_>,
+) -> Config {
     let webhook_secrets = match &values.get("security.webhook_secrets").datum {
         Datum::Secrets(secrets) => secrets.clone(),
         _ => Vec::new(),
@@ -270,7 +285,7 @@ fn build(values: Values, hooks: Vec<HookSetup>, notes: Vec<String>, inputs: &Inp
             alexos: alexos(&values, inputs),
             aiwm: aiwm(&values),
             hooks,
-            brain: crate::agent::brain::setup::BrainSetup::default(),
+            brain,
             events_max: values.number("ledger.events_max"),
             built_at: inputs.built_at,
         },

@@ -6,8 +6,7 @@ use super::fault::Fault;
 use super::nearest::nearest;
 use super::noeffect::{NO_EFFECT_VARIABLES, NoEffect};
 use super::places::CONFIG_VARIABLE;
-use super::table::{HOOK_KEYS, KEYS, Key};
-use crate::agent::limits::HOOKS_MAX;
+use super::table::{KEYS, Key, LISTS, List};
 
 /// The environment by name. Values are trimmed; an empty one of the documents' names counts as not set.
 pub struct Environment<'a> {
@@ -42,9 +41,9 @@ impl<'a> Environment<'a> {
         names.into_iter().find_map(|name| self.get(&name).map(|path| (name, path)))
     }
 
-    /// The number of `[[webhooks]]` that the environment speaks of: the greatest of its places, at most `HOOKS_MAX`.
-    pub fn hooks(&self) -> usize {
-        self.variables.keys().filter_map(|name| hook_place(name)).max().unwrap_or(0)
+    /// The number of sections of a list that the environment speaks of: the greatest of its places, at most `max`.
+    pub fn items(&self, list: &'static List) -> usize {
+        self.variables.keys().filter_map(|name| place_in(list, name)).max().unwrap_or(0)
     }
 
     /// Reports every `CHAINBOT_` variable that means nothing; others of the documents go to `notes`.
@@ -88,23 +87,18 @@ fn names_of(key: &Key) -> impl Iterator<Item = String> {
 
 fn is_known(name: &str) -> bool {
     name == CONFIG_VARIABLE
-        || hook_place(name).is_some()
+        || LISTS.iter().any(|list| place_in(list, name).is_some())
         || KEYS.iter().any(|key| {
             let bare = if key.kind.is_secret() { name.strip_suffix("_FILE").unwrap_or(name) } else { name };
             names_of(key).any(|known| known == name || known == bare)
         })
 }
 
-/// The variable of a key of the `place`th `[[webhooks]]`, from 1.
-pub fn hook_variable(place: usize, key: &Key) -> String {
-    format!("CHAINBOT_WEBHOOKS__{place}__{}", key.name.to_ascii_uppercase())
-}
-
-/// The place that a well-formed `CHAINBOT_WEBHOOKS__<place>__<KEY>` speaks of.
-fn hook_place(name: &str) -> Option<usize> {
-    let (place, key) = name.strip_prefix("CHAINBOT_WEBHOOKS__")?.split_once("__")?;
-    let place = place.parse().ok().filter(|place| (1..=HOOKS_MAX).contains(place))?;
-    let is_known = HOOK_KEYS.iter().any(|known| {
+/// The place that a well-formed variable of a list speaks of, like `CHAINBOT_WEBHOOKS__<place>__<KEY>`.
+fn place_in(list: &'static List, name: &str) -> Option<usize> {
+    let (place, key) = name.strip_prefix(&list.prefix())?.split_once("__")?;
+    let place = place.parse().ok().filter(|place| (1..=list.max).contains(place))?;
+    let is_known = list.keys.iter().any(|known| {
         let bare = if known.kind.is_secret() { key.strip_suffix("_FILE").unwrap_or(key) } else { key };
         known.name.eq_ignore_ascii_case(bare) && bare.bytes().all(|b| !b.is_ascii_lowercase())
     });
@@ -112,9 +106,11 @@ fn hook_place(name: &str) -> Option<usize> {
 }
 
 fn nearest_variable(name: &str) -> Option<String> {
-    if let Some(key) = name.strip_prefix("CHAINBOT_WEBHOOKS__").and_then(|rest| rest.split_once("__")) {
-        let best = nearest(key.1, HOOK_KEYS.iter().map(|key| key.name.to_ascii_uppercase()))?;
-        return Some(format!("CHAINBOT_WEBHOOKS__1__{best}"));
+    for list in LISTS {
+        if let Some(key) = name.strip_prefix(&list.prefix()).and_then(|rest| rest.split_once("__")) {
+            let best = nearest(key.1, list.keys.iter().map(|key| key.name.to_ascii_uppercase()))?;
+            return Some(format!("{}1__{best}", list.prefix()));
+        }
     }
     // `CHAINBOT_PORT`: right but for its section.
     let bare = name.strip_prefix("CHAINBOT_");

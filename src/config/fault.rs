@@ -127,8 +127,10 @@ pub enum Fault {
         /// Who named the file.
         place: Origin,
     },
-    /// More `[[webhooks]]` than there may be.
-    TooManyHooks {
+    /// More sections of a list than there may be.
+    TooMany {
+        /// The list.
+        list: &'static str,
         /// How many.
         entries: usize,
         /// The limit.
@@ -136,13 +138,17 @@ pub enum Fault {
         /// The first one too many.
         place: Origin,
     },
-    /// Two `[[webhooks]]` with one URL.
-    SameHook {
+    /// Two sections of a list with the same value where each needs its own.
+    Same {
+        /// The list.
+        list: &'static str,
+        /// The key.
+        key: &'static str,
         /// The second, from 1.
         second: usize,
         /// The first, from 1.
         first: usize,
-        /// Where the second's URL stands.
+        /// Where the second's value stands.
         place: Origin,
     },
 }
@@ -198,11 +204,11 @@ impl fmt::Display for Fault {
             Self::SecretFile { key, path, why, place } => {
                 write!(f, "{key} is to be read from {path:?}: {why} ({place})")
             }
-            Self::TooManyHooks { entries, max, place } => {
-                write!(f, "webhooks has {entries} entries: must have at most {max} ({place})")
+            Self::TooMany { list, entries, max, place } => {
+                write!(f, "{list} has {entries} entries: must have at most {max} ({place})")
             }
-            Self::SameHook { second, first, place } => {
-                write!(f, "webhooks[{second}].url is that of webhooks[{first}]: must be another ({place})")
+            Self::Same { list, key, second, first, place } => {
+                write!(f, "{list}[{second}].{key} is that of {list}[{first}]: must be another ({place})")
             }
         }
     }

@@ -7,13 +7,10 @@ use super::fault::Fault;
 use super::nearest::nearest;
 use super::noeffect::NO_EFFECT_KEYS;
 use super::origin::Origin;
-use super::table::{HOOK_KEYS, KEYS, Key, SECTIONS};
+use super::table::{KEYS, Key, LISTS, List, SECTIONS};
 
 /// Longest config file in bytes. Beyond: refused, unread.
 pub const FILE_BYTES_MAX: usize = 64 * 1024;
-
-/// The section that is a list.
-pub const HOOKS: &str = "webhooks";
 
 /// A parsed config file.
 pub struct File<'a> {
@@ -78,15 +75,20 @@ impl<'a> File<'a> {
         self.entry(section.get_ref().as_table()?, name)
     }
 
-    /// The value of `name` in the `index`th `[[webhooks]]`, from 0.
-    pub fn hook(&self, index: usize, name: &str) -> Option<Entry<'_>> {
-        self.entry(self.hooks().nth(index)?.0, name)
+    /// The value of `name` in the `index`th section of a list, from 0.
+    pub fn item(&self, list: &'static List, index: usize, name: &str) -> Option<Entry<'_>> {
+        self.entry(self.items(list).nth(index)?.0, name)
     }
 
-    /// Every `[[webhooks]]` and where it begins.
-    pub fn hooks(&self) -> impl Iterator<Item = (&DeTable<'a>, Origin)> {
-        let list = self.table.iter().find(|(key, _)| key.get_ref() == HOOKS);
-        let entries = list.and_then(|(_, list)| list.get_ref().as_array());
+    /// Every section of a list and where it begins.
+    pub fn items(&self, list: &'static List) -> impl Iterator<Item = (&DeTable<'a>, Origin)> {
+        let found = match list.name.split_once('.') {
+            None => value_of(&self.table, list.name),
+            Some((section, name)) => value_of(&self.table, section)
+                .and_then(DeValue::as_table)
+                .and_then(|table| value_of(table, name)),
+        };
+        let entries = found.and_then(DeValue::as_array);
         entries.into_iter().flat_map(|entries| entries.iter()).filter_map(|entry| {
             let table = entry.get_ref().as_table()?;
             Some((table, self.origin_at(entry.span().start)))
@@ -110,35 +112,34 @@ impl<'a> File<'a> {
             let is_section = SECTIONS.iter().any(|(section, _)| *section == name);
             match value.get_ref() {
                 DeValue::Table(keys) if is_section => self.check_keys(name, name, keys, KEYS, faults, notes),
-                DeValue::Array(entries) if name == HOOKS => {
-                    for (index, entry) in entries.iter().enumerate() {
-                        let title = format!("{HOOKS}[{}]", index + 1);
-                        match entry.get_ref() {
-                            DeValue::Table(keys) => {
-                                self.check_keys(HOOKS, &title, keys, HOOK_KEYS, faults, notes)
-                            }
-                            other => faults.push(not_section(
-                                &title,
-                                other,
-                                "a section [[webhooks]]",
-                                place.clone(),
-                            )),
-                        }
-                    }
-                }
                 other if is_section => faults.push(not_section(name, other, "a section in brackets", place)),
-                other if name == HOOKS => {
-                    faults.push(not_section(name, other, "sections, each headed [[webhooks]]", place))
+                other => match LISTS.iter().find(|list| list.name == name) {
+                    Some(list) => self.check_list(list, other, &place, faults, notes),
+                    None => faults.push(unknown_top(name, other, place)),
+                },
+            }
+        }
+    }
+
+    fn check_list(
+        &self,
+        list: &'static List,
+        value: &DeValue<'_>,
+        place: &Origin,
+        faults: &mut Vec<Fault>,
+        notes: &mut Vec<String>,
+    ) {
+        let DeValue::Array(entries) = value else {
+            faults.push(not_section(list.name, value, list.wants, place.clone()));
+            return;
+        };
+        for (index, entry) in entries.iter().enumerate() {
+            let title = format!("{}[{}]", list.name, index + 1);
+            match entry.get_ref() {
+                DeValue::Table(keys) => self.check_keys(list.name, &title, keys, list.keys, faults, notes),
+                other => {
+                    faults.push(not_section(&title, other, "a section in double brackets", place.clone()))
                 }
-                DeValue::Table(_) | DeValue::Array(_) => {
-                    let nearest = nearest_section(name);
-                    faults.push(Fault::UnknownSection { name: name.to_owned(), nearest, place });
-                }
-                _ => faults.push(Fault::UnknownKey {
-                    nearest: nearest_key("", "", name, KEYS),
-                    name: name.to_owned(),
-                    place,
-                }),
             }
         }
     }
@@ -152,13 +153,17 @@ impl<'a> File<'a> {
         faults: &mut Vec<Fault>,
         notes: &mut Vec<String>,
     ) {
-        for (name, _) in keys {
+        for (name, value) in keys {
             let place = self.origin_at(name.span().start);
             let name = name.get_ref().as_ref();
             if is_known(section, name, known) {
                 continue;
             }
             let full_name = format!("{title}.{name}");
+            if let Some(list) = LISTS.iter().find(|list| list.name == full_name) {
+                self.check_list(list, value.get_ref(), &place, faults, notes);
+                continue;
+            }
             match NO_EFFECT_KEYS.iter().find(|key| key.name == full_name) {
                 Some(key) => notes.push(format!("{full_name} has no effect: {} ({place})", key.why)),
                 None => {
@@ -167,6 +172,20 @@ impl<'a> File<'a> {
                 }
             }
         }
+    }
+}
+
+fn value_of<'t, 'a>(table: &'t DeTable<'a>, name: &str) -> Option<&'t DeValue<'a>> {
+    table.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value.get_ref())
+}
+
+fn unknown_top(name: &str, value: &DeValue<'_>, place: Origin) -> Fault {
+    let name = name.to_owned();
+    match value {
+        DeValue::Table(_) | DeValue::Array(_) => {
+            Fault::UnknownSection { nearest: nearest_section(&name), name, place }
+        }
+        _ => Fault::UnknownKey { nearest: nearest_key("", "", &name, KEYS), name, place },
     }
 }
 
@@ -182,9 +201,9 @@ fn is_known(section: &str, name: &str, known: &[Key]) -> bool {
 }
 
 fn nearest_section(name: &str) -> Option<String> {
-    let hooks = (HOOKS.to_owned(), format!("[[{HOOKS}]]"));
+    let lists = LISTS.iter().map(|list| (list.name.to_owned(), format!("[[{}]]", list.name)));
     let sections = SECTIONS.iter().map(|(section, _)| ((*section).to_owned(), format!("[{section}]")));
-    let named: Vec<(String, String)> = sections.chain([hooks]).collect();
+    let named: Vec<(String, String)> = sections.chain(lists).collect();
     let best = nearest(name, named.iter().map(|(name, _)| name.clone()))?;
     named.into_iter().find(|(name, _)| *name == best).map(|(_, shown)| shown)
 }

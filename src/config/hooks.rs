@@ -5,13 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::datum::Datum;
 use super::fault::Fault;
-use super::file::{File, HOOKS};
-use super::origin::Origin;
 use super::sources::{Sources, Value};
-use super::table::HOOK_KEYS;
+use super::table::WEBHOOKS;
 use super::url;
 use crate::agent::event::EventFilter;
-use crate::agent::limits::{EVENT_TYPE_BYTES_MAX, HOOKS_MAX};
+use crate::agent::limits::EVENT_TYPE_BYTES_MAX;
 use crate::agent::setup::{HookSetup, Secret};
 use crate::agent::time::SECOND_MS;
 
@@ -21,18 +19,14 @@ const TYPE_RULE: &str =
 
 /// Reads every `[[webhooks]]`; the values, in the order of the entries, go to `values`.
 pub fn read(sources: &Sources<'_>, values: &mut Vec<Value>, faults: &mut Vec<Fault>) -> Vec<HookSetup> {
-    let in_file = sources.file.as_ref().map_or(0, |file| file.hooks().count());
-    if let Some(place) = sources.file.as_ref().and_then(first_too_many) {
-        faults.push(Fault::TooManyHooks { entries: in_file, max: HOOKS_MAX, place });
-    }
-    let entries = in_file.max(sources.environment.hooks()).min(HOOKS_MAX);
     let mut hooks: Vec<HookSetup> = Vec::new();
-    for index in 0..entries {
-        let entry: Vec<Value> = HOOK_KEYS.iter().map(|key| sources.hook_value(index, key, faults)).collect();
+    for (index, entry) in sources.items(&WEBHOOKS, faults).into_iter().enumerate() {
         check(index, &entry, sources, faults);
         let hook = build(&entry);
         if let Some(first) = hooks.iter().position(|other| !hook.url.0.is_empty() && other.url == hook.url) {
-            faults.push(Fault::SameHook {
+            faults.push(Fault::Same {
+                list: WEBHOOKS.name,
+                key: "url",
                 second: index + 1,
                 first: first + 1,
                 place: entry[0].origin.clone(),
@@ -44,17 +38,13 @@ pub fn read(sources: &Sources<'_>, values: &mut Vec<Value>, faults: &mut Vec<Fau
     hooks
 }
 
-fn first_too_many(file: &File<'_>) -> Option<Origin> {
-    file.hooks().nth(HOOKS_MAX).map(|(_, place)| place)
-}
-
 fn check(index: usize, entry: &[Value], sources: &Sources<'_>, faults: &mut Vec<Fault>) {
     for value in entry {
         match &value.datum {
             Datum::Secret(url) if url.0.is_empty() && !value.is_refused => faults.push(Fault::Missing {
                 key: value.name.clone(),
                 because: "every [[webhooks]] needs one",
-                place: place_of(index, entry, sources),
+                place: sources.place_of(&WEBHOOKS, index, entry),
             }),
             Datum::Secrets(_) => check_secrets(value, faults),
             Datum::List(types) if !types.iter().all(|pattern| is_pattern(pattern)) => {
@@ -68,16 +58,6 @@ fn check(index: usize, entry: &[Value], sources: &Sources<'_>, faults: &mut Vec<
             _ => {}
         }
     }
-}
-
-/// Where the entry begins in the file, or else whatever makes it an entry.
-fn place_of(index: usize, entry: &[Value], sources: &Sources<'_>) -> Origin {
-    let in_file = sources.file.as_ref().and_then(|file| file.hooks().nth(index).map(|(_, place)| place));
-    let given =
-        || entry.iter().map(|value| &value.origin).find(|origin| **origin != Origin::Default).cloned();
-    in_file
-        .or_else(given)
-        .unwrap_or_else(|| Origin::Environment { name: format!("CHAINBOT_{}__*", HOOKS.to_uppercase()) })
 }
 
 /// Every secret of the list must be one that signs.

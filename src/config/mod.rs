@@ -5,6 +5,7 @@
 //!
 //! Not here: which of the places of `places.rs` exists, and what is done with a fault.
 
+mod brain;
 mod build;
 mod datum;
 mod environment;
@@ -39,7 +40,7 @@ pub use origin::Origin;
 pub use places::{CONFIG_VARIABLE, Candidate, PLACES, candidates};
 pub use render::{docs_text, faults_text, show_json, show_text};
 pub use sources::Value;
-pub use table::{HOOK_KEYS, KEYS, Key, Kind, SECTIONS};
+pub use table::{KEYS, Key, Kind, LISTS, List, SECTIONS};
 pub use url::UrlFault;
 
 /// The commented reference, `config.toml` at the root of the repository. It says what the defaults are.
@@ -78,7 +79,7 @@ pub struct Config {
     pub websocket: Websocket,
     /// `log.level`.
     pub log_level: log::LevelFilter,
-    /// Every value and where it came from, in the order of the table, then the `[[webhooks]]`.
+    /// Every value and where it came from, in the order of the table, then the lists.
     pub values: Vec<Value>,
     /// What was given and has no effect, a line each; for the log at the start and for `check`.
     pub notes: Vec<String>,

@@ -6,7 +6,7 @@ use super::datum::Datum;
 use super::fault::Fault;
 use super::noeffect::{NO_EFFECT_KEYS, NO_EFFECT_VARIABLES};
 use super::sources::Value;
-use super::table::{HOOK_KEYS, KEYS, Key, Kind, SECTIONS};
+use super::table::{KEYS, Key, Kind, LISTS, SECTIONS};
 use super::url;
 use crate::agent::event::push_json_string;
 use crate::agent::setup::Secret;
@@ -159,14 +159,6 @@ Health reports go to `alex_os.webhook_url` only if it is another machine's. It i
 `your-pi-ip` counts as own, whatever the port.
 ";
 
-const DOCS_HOOKS: &str = "
-## [[webhooks]]
-
-Users' own endpoints that events are sent to, at most 16, each with a URL of its own. The environment names them by their place
-from 1, as `CHAINBOT_WEBHOOKS__1__URL`, and a credential is `webhooks.1.secret`.
-
-";
-
 /// Every key with type, default and environment names, as Markdown: the text of `docs/configuration.md`.
 #[must_use]
 pub fn docs_text() -> String {
@@ -178,8 +170,19 @@ pub fn docs_text() -> String {
             text.push_str(DOCS_WEBHOOK_URL);
         }
     }
-    text.push_str(DOCS_HOOKS);
-    push_rows(&mut text, HOOK_KEYS.iter());
+    for list in LISTS {
+        let first = &list.keys[0];
+        let _ = write!(
+            text,
+            "\n## [[{}]]\n\n{}. The environment names them by their place\nfrom 1, as `{}`, and a credential is \
+             `{}.1.<key>`.\n\n",
+            list.name,
+            list.doc,
+            list.variable(1, first),
+            list.name,
+        );
+        push_rows(&mut text, list.keys.iter());
+    }
     text.push_str("\n## Taken without an effect\n\nNames of the documents that have no meaning here; each is noted at the start.\n\n");
     text.push_str("| name | why |\n| --- | --- |\n");
     for no_effect in NO_EFFECT_VARIABLES.iter().chain(NO_EFFECT_KEYS) {
@@ -234,10 +237,8 @@ fn default_text(key: &Key) -> String {
 }
 
 fn variables_text(key: &Key) -> String {
-    let own = match key.section {
-        "webhooks" => format!("CHAINBOT_WEBHOOKS__1__{}", key.name.to_ascii_uppercase()),
-        _ => key.own_variable(),
-    };
+    let list = LISTS.iter().find(|list| list.name == key.section);
+    let own = list.map_or_else(|| key.own_variable(), |list| list.variable(1, key));
     let names = std::iter::once(own).chain(key.variables.iter().map(|name| (*name).to_owned()));
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

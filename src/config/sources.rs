@@ -7,11 +7,11 @@ use toml::de::DeValue;
 
 use super::Inputs;
 use super::datum::{self, Datum, Why};
-use super::environment::{Environment, hook_variable};
+use super::environment::Environment;
 use super::fault::Fault;
-use super::file::{Entry, File, HOOKS};
+use super::file::{Entry, File};
 use super::origin::Origin;
-use super::table::{Key, Kind};
+use super::table::{Key, Kind, List};
 use super::url;
 
 /// Most characters of a refused value that a fault shows.
@@ -48,8 +48,8 @@ struct Slot {
     key: &'static Key,
     own_variable: String,
     credential: String,
-    /// Place among the `[[webhooks]]`, from 0.
-    hook: Option<usize>,
+    /// The list and the place in it, from 0.
+    item: Option<(&'static List, usize)>,
 }
 
 type Read = Result<(Datum, Origin), Box<Fault>>;
@@ -63,26 +63,57 @@ impl<'a> Sources<'a> {
         Self { environment, file, read: inputs.read, credentials }
     }
 
-    /// The value of a key outside of `[[webhooks]]`.
+    /// The value of a key outside of the lists.
     pub fn value(&self, key: &'static Key, faults: &mut Vec<Fault>) -> Value {
         let name = key.full_name();
         self.resolve(
-            Slot { credential: name.clone(), own_variable: key.own_variable(), name, key, hook: None },
+            Slot { credential: name.clone(), own_variable: key.own_variable(), name, key, item: None },
             faults,
         )
     }
 
-    /// The value of a key of the `index`th `[[webhooks]]`, from 0.
-    pub fn hook_value(&self, index: usize, key: &'static Key, faults: &mut Vec<Fault>) -> Value {
+    /// The value of a key of the `index`th section of a list, from 0.
+    pub fn item_value(
+        &self,
+        list: &'static List,
+        index: usize,
+        key: &'static Key,
+        faults: &mut Vec<Fault>,
+    ) -> Value {
         let place = index + 1;
         let slot = Slot {
-            name: format!("{HOOKS}[{place}].{}", key.name),
+            name: format!("{}[{place}].{}", list.name, key.name),
             key,
-            own_variable: hook_variable(place, key),
-            credential: format!("{HOOKS}.{place}.{}", key.name),
-            hook: Some(index),
+            own_variable: list.variable(place, key),
+            credential: format!("{}.{place}.{}", list.name, key.name),
+            item: Some((list, index)),
         };
         self.resolve(slot, faults)
+    }
+
+    /// The values of every section of a list, in order; more than there may be is a fault.
+    pub fn items(&self, list: &'static List, faults: &mut Vec<Fault>) -> Vec<Vec<Value>> {
+        let in_file = self.file.as_ref().map_or(0, |file| file.items(list).count());
+        let first_too_many = self.file.as_ref().and_then(|file| file.items(list).nth(list.max));
+        if let Some((_, place)) = first_too_many {
+            faults.push(Fault::TooMany { list: list.name, entries: in_file, max: list.max, place });
+        }
+        let entries = in_file.max(self.environment.items(list)).min(list.max);
+        let entry = |index| list.keys.iter().map(|key| self.item_value(list, index, key, faults)).collect();
+        (0..entries).map(entry).collect()
+    }
+
+    /// Where a section of a list begins in the file, or else whatever makes it an entry.
+    pub fn place_of(&self, list: &'static List, index: usize, entry: &[Value]) -> Origin {
+        let in_file = self.file.as_ref().and_then(|file| file.items(list).nth(index).map(|(_, place)| place));
+        let given =
+            || entry.iter().map(|value| &value.origin).find(|origin| **origin != Origin::Default).cloned();
+        in_file.or_else(given).unwrap_or_else(|| Origin::Environment { name: format!("{}*", list.prefix()) })
+    }
+
+    /// What the file at a path says, for keys that name one.
+    pub fn read_file(&self, path: &Path) -> io::Result<String> {
+        (self.read)(path)
     }
 
     fn resolve(&self, slot: Slot, faults: &mut Vec<Fault>) -> Value {
@@ -154,8 +185,8 @@ impl<'a> Sources<'a> {
 
     fn entry(&self, slot: &Slot, name: &str) -> Option<Entry<'_>> {
         let file = self.file.as_ref()?;
-        match slot.hook {
-            Some(index) => file.hook(index, name),
+        match slot.item {
+            Some((list, index)) => file.item(list, index, name),
             None => file.get(slot.key.section, name),
         }
     }

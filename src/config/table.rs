@@ -2,6 +2,8 @@
 //!
 //! Names are those of the documents' YAML files; intervals are whole seconds, as there.
 
+use crate::agent::limits::{HOOKS_MAX, MCP_SERVERS_MAX, PROVIDERS_MAX};
+
 /// What a value must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -134,6 +136,8 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("security", "Who may call, and what is trusted"),
     ("websocket", "WebSockets at the open port"),
     ("log", "Lines on standard error"),
+    ("brain", "Conversations, and what one key may ask of the models upstream"),
+    ("tools", "What the model may do on this machine"),
     ("openai", "A model at OpenAI, or at a server that speaks like it"),
     ("maclink", "A model at a MacLink"),
     ("claude", "What the controller's settings say of Claude; they win over the values here"),
@@ -141,7 +145,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("telegram", "A Telegram bot; the controller's settings win over the values here"),
 ];
 
-/// Every key outside of `[[webhooks]]`, in the order in which they are shown.
+/// Every key outside of the lists, in the order in which they are shown.
 pub const KEYS: &[Key] = &[
     key(
         "server",
@@ -392,6 +396,153 @@ pub const KEYS: &[Key] = &[
         &["LOG_LEVEL"],
         "Least grave line that is written",
     ),
+    key(
+        "brain",
+        "model",
+        Kind::Text,
+        "",
+        &[],
+        "Model asked for when a caller names none; empty: each provider's own",
+    ),
+    key(
+        "brain",
+        "instruction_file",
+        Kind::Path,
+        "",
+        &[],
+        "File with the instruction (UTF-8, up to 16 KiB) that goes before a conversation if AIWM gives none",
+    ),
+    key(
+        "brain",
+        "history_messages",
+        count(2, 200, "messages"),
+        "20",
+        &[],
+        "Most messages of a conversation that are sent along",
+    ),
+    key(
+        "brain",
+        "history_tokens",
+        count(256, 1_000_000, "tokens"),
+        "4000",
+        &[],
+        "Most tokens of a conversation that are sent along, estimated as four bytes each",
+    ),
+    key(
+        "brain",
+        "turn_tokens",
+        count(256, 100_000_000, "tokens"),
+        "50000",
+        &[],
+        "Most tokens, in and out, of one turn of a conversation with all its calls of tools",
+    ),
+    key(
+        "brain",
+        "requests_per_hour",
+        count(0, 1_000_000, "requests"),
+        "0",
+        &[],
+        "Questions to models within an hour, for each key; 0: no limit",
+    ),
+    key(
+        "brain",
+        "requests_per_day",
+        count(0, 10_000_000, "requests"),
+        "0",
+        &[],
+        "Questions to models within a day, for each key; 0: no limit",
+    ),
+    key(
+        "brain",
+        "tokens_per_hour",
+        count(0, 1_000_000_000, "tokens"),
+        "0",
+        &[],
+        "Tokens, in and out, within an hour, for each key; 0: no limit",
+    ),
+    key(
+        "brain",
+        "tokens_per_day",
+        count(0, 2_000_000_000, "tokens"),
+        "0",
+        &[],
+        "Tokens, in and out, within a day, for each key; 0: no limit",
+    ),
+    key(
+        "tools",
+        "allowed",
+        Kind::List,
+        "system-info,events",
+        &[],
+        "Tools that the model is told of, if AIWM has no list of its own; `mcp__*` are those of every server",
+    ),
+    key(
+        "tools",
+        "mode",
+        Kind::Choice { words: &["ask", "allow", "deny"], aliases: &[] },
+        "ask",
+        &[],
+        "What happens when the model calls a tool that none of the three lists names",
+    ),
+    key(
+        "tools",
+        "deny",
+        Kind::List,
+        "",
+        &[],
+        "Calls that are refused, as `tool` or `tool:pattern` with `*` for any characters; looked at first",
+    ),
+    key("tools", "ask", Kind::List, "", &[], "Calls about which a person decides; looked at second"),
+    key(
+        "tools",
+        "allow",
+        Kind::List,
+        "system-info,events",
+        &[],
+        "Calls that need nobody's leave; looked at third",
+    ),
+    key(
+        "tools",
+        "root",
+        Kind::Path,
+        "",
+        &[],
+        "Folder that no path of a tool leaves; empty: `workspace` in the service's state folder, or in `./state`",
+    ),
+    key(
+        "tools",
+        "approval_time",
+        seconds(10, 86_400),
+        "300",
+        &[],
+        "Time that a person has to answer; then it is a no",
+    ),
+    key("tools", "run_time", seconds(1, 600), "30", &[], "Time for one call of a tool"),
+    key(
+        "tools",
+        "output_kib",
+        count(1, 24, "KiB"),
+        "16",
+        &[],
+        "Most output of a call that the model is given; the rest is cut, and said so",
+    ),
+    key("tools", "memory_mib", count(8, 4_096, "MiB"), "128", &[], "Most memory of a command"),
+    key(
+        "tools",
+        "shell",
+        Kind::Bool,
+        "false",
+        &[],
+        "Whether `run-command` may be given a line for `/bin/sh -c`, instead of a list of arguments",
+    ),
+    key(
+        "tools",
+        "private_addresses",
+        Kind::Bool,
+        "false",
+        &[],
+        "Whether `http-get` may reach this machine and private networks",
+    ),
     key("openai", "api_key", Kind::Secret, "", &["OPENAI_API_KEY"], "API key; empty: OpenAI is not used"),
     key(
         "openai",
@@ -471,6 +622,126 @@ pub const KEYS: &[Key] = &[
     key("telegram", "bot_username", Kind::Text, "", &["TELEGRAM_BOT_USERNAME"], "Name of the bot"),
 ];
 
+/// A section of which there may be several.
+#[derive(Clone, Copy, Debug)]
+pub struct List {
+    /// Its name, as in `[[webhooks]]`; `brain.provider` stands in the section `brain`.
+    pub name: &'static str,
+    /// The keys of one entry.
+    pub keys: &'static [Key],
+    /// Most entries. Beyond: a fault.
+    pub max: usize,
+    /// What it must be, for a fault.
+    pub wants: &'static str,
+    /// Sentences for people.
+    pub doc: &'static str,
+}
+
+impl List {
+    /// The variable of a key of the `place`th entry, from 1.
+    #[must_use]
+    pub fn variable(&self, place: usize, key: &Key) -> String {
+        format!("{}{place}__{}", self.prefix(), key.name.to_ascii_uppercase())
+    }
+
+    /// What the variables of its entries begin with.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        format!("CHAINBOT_{}__", self.name.to_ascii_uppercase().replace('.', "__"))
+    }
+}
+
+/// Every section of which there may be several.
+pub const LISTS: &[List] = &[WEBHOOKS, PROVIDERS, MCP];
+
+/// `[[webhooks]]`.
+pub const WEBHOOKS: List = List {
+    name: "webhooks",
+    wants: "sections, each headed [[webhooks]]",
+    keys: HOOK_KEYS,
+    max: HOOKS_MAX,
+    doc: "Users' own endpoints that events are sent to, at most 16, each with a URL of its own",
+};
+
+/// `[[brain.provider]]`.
+pub const PROVIDERS: List = List {
+    name: "brain.provider",
+    wants: "sections, each headed [[brain.provider]]",
+    keys: PROVIDER_KEYS,
+    max: PROVIDERS_MAX,
+    doc: "Models upstream in order of preference, at most 8, each with a name of its own; after them come those that \
+          `[openai]`, `[claude]` and `[maclink]` configure",
+};
+
+/// `[[brain.mcp]]`.
+pub const MCP: List = List {
+    name: "brain.mcp",
+    wants: "sections, each headed [[brain.mcp]]",
+    keys: MCP_KEYS,
+    max: MCP_SERVERS_MAX,
+    doc: "Servers of further tools that speak MCP over streamable HTTP, at most 4; those of AIWM's settings come on top",
+};
+
+/// The keys of one `[[brain.provider]]` entry.
+pub const PROVIDER_KEYS: &[Key] = &[
+    key("brain.provider", "name", Kind::Text, "", &[], "Its name in answers, events and `provider`; needed"),
+    key(
+        "brain.provider",
+        "kind",
+        Kind::Choice { words: &["openai", "ollama", "maclink", "alexos"], aliases: &[("alex_os", "alexos")] },
+        "openai",
+        &[],
+        "What it speaks; `openai` is any server with `/chat/completions`",
+    ),
+    key(
+        "brain.provider",
+        "base_url",
+        Kind::Url(WEB),
+        "",
+        &[],
+        "Base URL; empty: OpenAI's own, Ollama's and MacLink's at this machine, `/v1` at ALEX OS",
+    ),
+    key("brain.provider", "api_key", Kind::Secret, "", &[], "Sent as a bearer token; empty: none is sent"),
+    key(
+        "brain.provider",
+        "model",
+        Kind::Text,
+        "",
+        &[],
+        "Model asked for when the one wanted is not among `models`",
+    ),
+    key(
+        "brain.provider",
+        "models",
+        Kind::List,
+        "",
+        &[],
+        "Models that it has, and `wanted=there` for those that have another name there; empty: any, by the name wanted",
+    ),
+    key(
+        "brain.provider",
+        "timeout",
+        seconds(1, 600),
+        "30",
+        &[],
+        "Longest silence: before the first piece and between two",
+    ),
+];
+
+/// The keys of one `[[brain.mcp]]` entry.
+pub const MCP_KEYS: &[Key] = &[
+    key(
+        "brain.mcp",
+        "name",
+        Kind::Text,
+        "",
+        &[],
+        "Its name: its tools are called `mcp__<name>__<tool>`; needed",
+    ),
+    key("brain.mcp", "url", Kind::Url(WEB), "", &[], "Where it listens; needed"),
+    key("brain.mcp", "token", Kind::Secret, "", &[], "Sent as a bearer token; empty: none is sent"),
+];
+
 /// The keys of one `[[webhooks]]` entry.
 pub const HOOK_KEYS: &[Key] = &[
     key("webhooks", "url", Kind::SecretUrl(WEB), "", &[], "Where events are POSTed; needed"),
@@ -492,7 +763,8 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_every_section_is_described() {
-        let mut names: Vec<String> = KEYS.iter().chain(HOOK_KEYS).map(Key::full_name).collect();
+        let mut names: Vec<String> =
+            KEYS.iter().chain(LISTS.iter().flat_map(|list| list.keys)).map(Key::full_name).collect();
         let all = names.len();
         names.sort();
         names.dedup();
@@ -511,6 +783,12 @@ mod tests {
 
     #[test]
     fn a_key_never_ends_like_the_file_form_of_another() {
-        assert!(KEYS.iter().chain(HOOK_KEYS).all(|key| !key.name.ends_with("_file")));
+        let known = KEYS.iter().chain(LISTS.iter().flat_map(|list| list.keys));
+        let secrets: Vec<String> = known
+            .clone()
+            .filter(|key| key.kind.is_secret())
+            .map(|key| format!("{}_file", key.full_name()))
+            .collect();
+        assert!(known.into_iter().all(|key| !secrets.contains(&key.full_name())));
     }
 }

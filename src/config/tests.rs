@@ -94,17 +94,85 @@ fn the_reference_has_every_key_and_says_the_defaults() {
     assert_eq!((reference.setup, reference.server), (default.setup, default.server));
 }
 
-#[test]
-fn the_references_example_of_a_webhook_is_one() {
-    let (_, example) = REFERENCE.split_once("# [[webhooks]]").expect("the example is there");
-    let example: String =
-        example.lines().filter_map(|line| line.strip_prefix("# ")).map(|l| format!("{l}\n")).collect();
-    for key in HOOK_KEYS {
-        assert!(example.contains(&format!("{} = ", key.name)), "{}", key.name);
+/// The commented example of a list in the reference, without its marks.
+fn example(list: &List) -> String {
+    let title = format!("[[{}]]", list.name);
+    let (_, example) = REFERENCE.split_once(&format!("# {title}")).expect("the example is there");
+    let lines = example.lines().skip(1).map_while(|line| line.strip_prefix("# "));
+    let example: String = lines.map(|line| format!("{line}\n")).collect();
+    for key in list.keys {
+        assert!(example.contains(&format!("{} = ", key.name)), "{}.{}", list.name, key.name);
     }
-    let config = World::file(&format!("[[webhooks]]\n{example}")).config();
+    format!("{title}\n{example}")
+}
+
+#[test]
+fn the_references_examples_of_lists_are_some() {
+    let config = World::file(&LISTS.iter().map(example).collect::<String>()).config();
     assert_eq!(config.setup.hooks[0].filter.kinds, ["workflow_*", "health_report"]);
     assert_eq!(config.setup.hooks[0].request_timeout_ms, 15_000);
+    let provider = &config.setup.brain.providers[0];
+    assert_eq!((provider.name.as_str(), provider.timeout_ms), ("office", 30_000));
+    assert_eq!(provider.models[1].there, "llama3.2");
+    assert_eq!(config.setup.brain.mcp[0].url, "http://127.0.0.1:8765/mcp");
+}
+
+#[test]
+fn providers_come_in_the_order_of_preference_and_the_documents_behind() {
+    let config = World::file(
+        "[brain]\nmodel = \"m\"\n[[brain.provider]]\nname = \"a\"\nkind = \"alexos\"\n\
+         [[brain.provider]]\nname = \"b\"\nkind = \"ollama\"\nmodels = [\"x\", \"gpt-4o=y\"]\n",
+    )
+    .with("ALEX_OS_REGISTRY_URL", "http://alex:8000/")
+    .with("OPENAI_API_KEY", "sk-1234")
+    .with("OPENAI_MODEL", "gpt-4o-mini")
+    .with("CLAUDE_CODE_OAUTH_TOKEN", "oauth")
+    .with("MACLINK_ENABLED", "true")
+    .with("CHAINBOT_BRAIN__PROVIDER__2__TIMEOUT", "7")
+    .with("CHAINBOT_BRAIN__PROVIDER__3__NAME", "c")
+    .config();
+    let brain = &config.setup.brain;
+    let shown: Vec<(&str, &str)> =
+        brain.providers.iter().map(|provider| (provider.name.as_str(), provider.base_url.as_str())).collect();
+    assert_eq!(
+        shown,
+        [
+            ("a", "http://alex:8000/v1"),
+            ("b", "http://localhost:11434"),
+            ("c", "https://api.openai.com/v1"),
+            ("openai", "https://api.openai.com/v1"),
+            ("claude", "https://api.anthropic.com/v1"),
+            ("maclink", "http://localhost:8080"),
+        ]
+    );
+    assert_eq!((brain.providers[1].timeout_ms, brain.providers[3].model.as_str()), (7_000, "gpt-4o-mini"));
+    assert_eq!((brain.temperature_milli, brain.max_tokens, brain.turn_questions_max), (700, 2_048, 100));
+    let secrets = format!("{:?}{}", config.setup, show_json(&config.values));
+    assert!(!secrets.contains("sk-1234") && !secrets.contains("oauth\""), "{secrets}");
+}
+
+#[test]
+fn without_a_key_there_is_no_provider_but_a_server_of_ones_own_needs_none() {
+    assert!(World::default().config().setup.brain.providers.is_empty());
+    let own = World::default().with("OPENAI_BASE_URL", "http://10.0.0.5:8000/v1").config();
+    assert_eq!(own.setup.brain.providers[0].base_url, "http://10.0.0.5:8000/v1");
+}
+
+#[test]
+fn permission_looks_at_deny_before_ask_before_allow() {
+    let config = World::file(
+        "[tools]\nmode = \"deny\"\nallow = [\"run-command:up*:x\"]\nask = [\"mcp__*\"]\ndeny = [\"http-get\"]\n",
+    )
+    .config();
+    let tools = &config.setup.brain.tools;
+    let rules: Vec<(&str, &str, &str)> = tools
+        .rules
+        .iter()
+        .map(|rule| (rule.mode.as_str(), rule.tool.as_str(), rule.pattern.as_str()))
+        .collect();
+    assert_eq!(rules, [("deny", "http-get", ""), ("ask", "mcp__*", ""), ("allow", "run-command", "up*:x")]);
+    assert_eq!((tools.mode.as_str(), tools.output_bytes_max), ("deny", 16_384));
+    assert!(tools.root.ends_with("state/workspace"), "{}", tools.root);
 }
 
 #[test]
@@ -179,17 +247,22 @@ fn every_key_is_set_by_each_of_its_variables() {
         let names =
             std::iter::once(key.own_variable()).chain(key.variables.iter().map(|name| (*name).to_owned()));
         for name in names {
+            let least;
             let given = match key.kind {
+                Kind::List if key.section == "tools" => "read-file",
                 Kind::Address => "::1",
                 Kind::Url(_) | Kind::SecretUrl(_) => "http://a.b",
-                Kind::Int { .. } => "100",
+                Kind::Int { min, .. } => {
+                    least = min.to_string();
+                    &least
+                }
                 Kind::Number { .. } => "1.5",
                 Kind::Bool => "on",
                 Kind::Secrets => SIGNING,
                 Kind::Choice { words, .. } => words[1],
                 Kind::Text | Kind::List | Kind::Path | Kind::Secret => "/0123456789abcdef0123456",
             };
-            let mut world = World::default().with(&name, given);
+            let mut world = World::default().with(&name, given).with_file("/0123456789abcdef0123456", "text");
             if name == "AIWM_ENABLED" || name == "CHAINBOT_AIWM__ENABLED" {
                 world = world.with("AIWM_BASE_URL", "http://a").with("AIWM_AGENT_ID", &"a".repeat(24));
                 world = world.with("AIWM_AGENT_SECRET", "s");

@@ -44,7 +44,10 @@ const FILES: &[(&str, &str)] = &[
         "[webhooks]\nurl = \"\"",
         "webhooks is a section: must be sections, each headed [[webhooks]] (config.toml line 1)\n",
     ),
-    ("webhooks = [3]", "webhooks[1] is an integer: must be a section [[webhooks]] (config.toml line 1)\n"),
+    (
+        "webhooks = [3]",
+        "webhooks[1] is an integer: must be a section in double brackets (config.toml line 1)\n",
+    ),
     (
         "[server]\nport = \"9000\"",
         "server.port is a string: must be an integer, without quotes (config.toml line 2)\n",
@@ -203,6 +206,52 @@ const FILES: &[(&str, &str)] = &[
         "[[webhooks]]\nurl = \"http://a\"\ntypes = [\"*a\"]",
         "webhooks[1].types: must be event types of A-Z a-z 0-9 . _ -, up to 64 characters, or prefixes ending in * \
          (config.toml line 3)\n",
+    ),
+    // The brain.
+    (
+        "[[brain.provider]]\nkind = \"ollama\"",
+        "brain.provider[1].name is missing: every entry needs one (config.toml line 1)\n",
+    ),
+    (
+        "[[brain.provider]]\nname = \"a\"\n[[brain.provider]]\nname = \"a\"",
+        "brain.provider[2].name is that of brain.provider[1]: must be another (config.toml line 4)\n",
+    ),
+    (
+        "[[brain.provider]]\nname = \"a b\"",
+        "brain.provider[1].name is \"a b\": must be 1 to 32 characters of a-z, A-Z, 0-9, - and _ (config.toml line 2)\n",
+    ),
+    (
+        "[[brain.provider]]\nname = \"a\"\nkind = \"gemini\"",
+        "brain.provider[1].kind is \"gemini\": must be openai, ollama, maclink or alexos (config.toml line 3)\n",
+    ),
+    (
+        "[[brain.provider]]\nname = \"a\"\nkind = \"alexos\"",
+        "brain.provider[1].base_url is missing: needed because its kind is alexos and alex_os.module_registry_url is empty \
+         (config.toml line 3)\n",
+    ),
+    (
+        "[[brain.provider]]\nname = \"a\"\nmodles = 1",
+        "brain.provider[1].modles is not known: did you mean brain.provider[1].models? (config.toml line 3)\n",
+    ),
+    (
+        "[[brain.provider]]\nname = \"a\"\nmodels = [\"a=\"]",
+        "brain.provider[1].models: must be models, or wanted=there, without blanks (config.toml line 3)\n",
+    ),
+    (
+        "[brain]\nprovider = 3",
+        "brain.provider is an integer: must be sections, each headed [[brain.provider]] (config.toml line 2)\n",
+    ),
+    (
+        "[[brain.mcp]]\nname = \"a\"",
+        "brain.mcp[1].url is missing: every [[brain.mcp]] needs one (config.toml line 1)\n",
+    ),
+    (
+        "[tools]\nallow = [\"run command\"]",
+        "tools.allow: must be tools of a-z, A-Z, 0-9, -, _ and a last *, with or without :pattern behind (config.toml line 2)\n",
+    ),
+    (
+        "[brain]\ninstruction_file = \"missing\"",
+        "brain.instruction is to be read from \"missing\": entity not found (config.toml line 2)\n",
     ),
     // What is no TOML.
     ("[server]\nport = 1\nport = 2", "port is given twice (config.toml line 3)\n"),
