@@ -1,45 +1,39 @@
 //! The link to ALEX OS's event bus: one WebSocket at a time, opened, driven and dropped as the agent says.
 //!
-//! The look-up of a name blocks, so it has a short-lived thread of its own; everything else happens on the loop.
+//! Everything happens on the loop, but for the look-up of a name (`dial.rs`).
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::Poll;
-use std::thread;
 use std::time::Duration;
 
-use async_io::{Async, Timer};
+use async_io::Timer;
 use futures_lite::stream::Stream;
-use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, future};
+use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use smol::channel::{self, Receiver, Sender};
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
-use super::resolve;
-use super::tls::Tls;
-use super::tls_stream::TlsStream;
+use super::dial::{AnyStream, Dialer, fault_of};
 use super::world::World;
 use super::ws::driver::{End, Next, Role, Socket};
 use crate::agent::ids::LinkId;
 use crate::agent::input::{BusIn, Fault, Input, LinkEnd};
 use crate::agent::limits::{BUS_BATCH_EVENTS, BUS_OPEN_TIME_MAX_MS};
+use crate::wire::AddressGuard;
 use crate::wire::bus::{Frame, decode};
-use crate::wire::bus_handshake::{Answer, HEAD_BYTES_MAX, Target, answer, request, target};
+use crate::wire::bus_handshake::{Answer, HEAD_BYTES_MAX, answer, request, target};
+use crate::wire::target::Target;
 
 /// Frames that may wait for the socket: a batch, its ping, a report and an answer, with room.
 const FRAMES_MAX: usize = 2 * BUS_BATCH_EVENTS;
 /// Links that may wait for the one before to end.
 const LINKS_MAX: usize = 2;
-/// Stack of the look-up's thread in bytes, as for calls (`calls.rs`).
-const STACK_BYTES: usize = 192 * 1024;
 /// Time to say goodbye when a link is dropped.
 const GOODBYE_TIME: Duration = Duration::from_millis(500);
-/// Addresses of a name that are tried.
-const ADDRESSES_MAX: usize = 4;
 /// Close code for "going away" (RFC 6455, section 7.4.1).
 const GOING_AWAY: u16 = 1001;
 
@@ -55,23 +49,14 @@ struct Asked {
 pub struct Links {
     current: RefCell<Option<(LinkId, Sender<Frame>)>>,
     asked: (Sender<Asked>, Receiver<Asked>),
-    tls: Tls,
-    /// Held by a look-up that goes on: a name server that is silent must not gather threads.
-    look_up: Arc<()>,
+    dialer: Rc<Dialer>,
 }
 
 impl Links {
     /// No link is open.
-    ///
-    /// # Errors
-    /// As [`Tls::new`].
-    pub fn new(extra_ca_pem: Option<&[u8]>) -> io::Result<Self> {
-        Ok(Self {
-            current: RefCell::default(),
-            asked: channel::bounded(LINKS_MAX),
-            tls: Tls::new(extra_ca_pem)?,
-            look_up: Arc::new(()),
-        })
+    #[must_use]
+    pub fn new(dialer: Rc<Dialer>) -> Self {
+        Self { current: RefCell::default(), asked: channel::bounded(LINKS_MAX), dialer }
     }
 
     /// Asks for a link; it drops the one before. What comes of it at once is the answer.
@@ -163,70 +148,11 @@ fn shown(url: &str) -> String {
     target(url).map_or_else(String::new, |target| format!("{}{}", target.authority, path(&target)))
 }
 
-/// A stream of either kind.
-trait Duplex: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
-type AnyStream = Box<dyn Duplex>;
-
 async fn connect(links: &Links, url: &str, host_header: &str) -> Result<(AnyStream, Vec<u8>), OpenFault> {
     let target = target(url).ok_or(OpenFault::Failed(Fault::Transport))?;
-    let socket = dial(links, &target).await.map_err(OpenFault::Failed)?;
-    // Without it the last frame of a batch would wait for the answer to the one before (RFC 896).
-    let _ = socket.get_ref().set_nodelay(true);
-    let mut stream: AnyStream = if target.is_secure {
-        let tls = TlsStream::connect(links.tls.config(), target.host, socket).await;
-        Box::new(tls.map_err(|error| OpenFault::Failed(fault_of(&error)))?)
-    } else {
-        Box::new(socket)
-    };
+    let mut stream = links.dialer.open(&target, AddressGuard::Any).await.map_err(OpenFault::Failed)?;
     let ahead = shake_hands(&mut stream, &target, host_header).await?;
     Ok((stream, ahead))
-}
-
-/// Tries the addresses of the host one after the other.
-async fn dial(links: &Links, target: &Target<'_>) -> Result<Async<TcpStream>, Fault> {
-    let mut fault = Fault::Dns;
-    for address in look_up(links, target).await?.into_iter().take(ADDRESSES_MAX) {
-        match Async::<TcpStream>::connect(address).await {
-            Ok(socket) => return Ok(socket),
-            Err(error) => fault = fault_of(&error),
-        }
-    }
-    Err(fault)
-}
-
-async fn look_up(links: &Links, target: &Target<'_>) -> Result<Vec<SocketAddr>, Fault> {
-    if let Some(known) = resolve::known(target.host, target.port) {
-        return Ok(known);
-    }
-    if Arc::strong_count(&links.look_up) > 1 {
-        return Err(Fault::Dns);
-    }
-    let (answer, answered) = channel::bounded(1);
-    let (host, port, is_busy) = (target.host.to_owned(), target.port, Arc::clone(&links.look_up));
-    let work = move || {
-        let _ = answer.try_send(resolve::look_up(&host, port));
-        drop(is_busy);
-    };
-    let thread = thread::Builder::new().name("bus-name".to_owned()).stack_size(STACK_BYTES).spawn(work);
-    if let Err(error) = thread {
-        log::warn!("no_thread_for_look_up error=\"{error}\"");
-        return Err(Fault::Transport);
-    }
-    answered.recv().await.ok().flatten().ok_or(Fault::Dns)
-}
-
-fn fault_of(error: &io::Error) -> Fault {
-    match error.kind() {
-        ErrorKind::TimedOut => Fault::Timeout,
-        ErrorKind::ConnectionRefused => Fault::Refused,
-        ErrorKind::ConnectionReset
-        | ErrorKind::ConnectionAborted
-        | ErrorKind::BrokenPipe
-        | ErrorKind::UnexpectedEof => Fault::Reset,
-        ErrorKind::InvalidData => Fault::Tls,
-        _ => Fault::Transport,
-    }
 }
 
 /// The opening handshake; what was read beyond it is the answer.

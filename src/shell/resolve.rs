@@ -56,9 +56,30 @@ impl Resolver for InThread {
 
 fn addresses(host: &str, port: u16, guard: AddressGuard) -> Result<Vec<SocketAddr>, ureq::Error> {
     if let Some(known) = known(host, port) {
-        return Ok(known);
+        return if admits_known(guard, &known) { Ok(known) } else { Err(private_name()) };
     }
     judge(look_up(host, port).ok_or(ureq::Error::HostNotFound)?, guard)
+}
+
+/// Whether a guard lets addresses pass that the URL names itself.
+#[must_use]
+pub fn admits_known(guard: AddressGuard, known: &[SocketAddr]) -> bool {
+    guard != AddressGuard::PublicOnly || !any_private(known)
+}
+
+/// Whether a guard lets the addresses of a name pass. One private address among several is enough to refuse: the next
+/// look-up could pick it.
+#[must_use]
+pub fn admits_found(guard: AddressGuard, found: &[SocketAddr]) -> bool {
+    guard == AddressGuard::Any || !any_private(found)
+}
+
+fn any_private(addresses: &[SocketAddr]) -> bool {
+    addresses.iter().any(|address| is_private(address.ip()))
+}
+
+fn private_name() -> ureq::Error {
+    ureq::Error::Other(Box::new(PrivateName))
 }
 
 /// The addresses of a host that nobody must be asked for. Never empty.
@@ -77,15 +98,11 @@ pub fn look_up(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
     (host, port).to_socket_addrs().ok().map(Iterator::collect)
 }
 
-/// One private address among several is enough to refuse: the next look-up could pick it.
 fn judge(found: Vec<SocketAddr>, guard: AddressGuard) -> Result<Vec<SocketAddr>, ureq::Error> {
     if found.is_empty() {
         return Err(ureq::Error::HostNotFound);
     }
-    if guard == AddressGuard::NoPrivateNames && found.iter().any(|address| is_private(address.ip())) {
-        return Err(ureq::Error::Other(Box::new(PrivateName)));
-    }
-    Ok(found)
+    if admits_found(guard, &found) { Ok(found) } else { Err(private_name()) }
 }
 
 /// The address, if the host of a URL is one. Version 6 stands in brackets there.
@@ -240,6 +257,10 @@ mod tests {
         for host in ["127.0.0.1", "192.168.1.1", "[::1]", "[fe80::1]", "localhost", "LOCALHOST."] {
             assert!(addresses(host, 80, AddressGuard::NoPrivateNames).is_ok(), "{host}");
         }
+        for host in ["127.0.0.1", "[::1]", "[::ffff:10.0.0.1]", "localhost"] {
+            assert!(addresses(host, 80, AddressGuard::PublicOnly).is_err(), "{host}");
+        }
+        assert!(addresses("1.1.1.1", 80, AddressGuard::PublicOnly).is_ok());
         let first = addresses("localhost", 81, AddressGuard::Any).map_err(drop).map(|found| found[0]);
         assert_eq!(first, Ok(SocketAddr::new(ip("127.0.0.1"), 81)));
     }

@@ -19,6 +19,7 @@ use super::bus::{self, Links};
 use super::calls::Calls;
 use super::clock::Clock;
 use super::committer::Committer;
+use super::dial::Dialer;
 use super::http::{self, Port, Service};
 use super::sense::{self, Sense};
 use super::signals::{Signal, Signals};
@@ -127,8 +128,9 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
     let authorities = tls_files::authorities(config).map_err(StartFault::Tls)?;
     let calls =
         Calls::new(authorities.as_deref()).map_err(|error| StartFault::System("certificates", error))?;
-    let links =
-        Links::new(authorities.as_deref()).map_err(|error| StartFault::System("certificates", error))?;
+    let dialer =
+        Dialer::new(authorities.as_deref()).map_err(|error| StartFault::System("certificates", error))?;
+    let links = Links::new(Rc::new(dialer));
     let port = Port::new(http::Limits::default());
     port.set_tls(tls_files::of_port(config).map_err(StartFault::Tls)?);
     let world = World::new(Parts {

@@ -4,44 +4,15 @@
 //! its hash, which the shell has from tungstenite.
 
 use super::USER_AGENT;
+use super::target::{self, Target};
 
 /// Longest head of an answer in bytes. Beyond: `Answer::Garbage`.
 pub const HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// The parts of a `ws` or `wss` URL that a connection needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target<'a> {
-    /// Whether it is `wss`.
-    pub is_secure: bool,
-    /// Host and port as written: the `Host` header.
-    pub authority: &'a str,
-    /// The host as written; an IPv6 address in its brackets.
-    pub host: &'a str,
-    /// The port, or the scheme's own.
-    pub port: u16,
-    /// Path and query, which may be empty.
-    pub path: &'a str,
-}
-
 /// Splits a URL that the config has checked; `None` if it is none.
 #[must_use]
 pub fn target(url: &str) -> Option<Target<'_>> {
-    let (scheme, rest) = url.split_once("://")?;
-    let is_secure = match scheme.to_ascii_lowercase().as_str() {
-        "ws" => false,
-        "wss" => true,
-        _ => return None,
-    };
-    let rest = rest.split('#').next()?;
-    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let is_clean = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
-        _ => (authority, if is_secure { 443 } else { 80 }),
-    };
-    let is_good = !host.is_empty() && is_clean(authority) && is_clean(path);
-    is_good.then_some(Target { is_secure, authority, host, port, path })
+    target::split(url, ["ws", "wss"])
 }
 
 /// The request. `host_header` is sent as `Host` instead of the URL's, if not empty.

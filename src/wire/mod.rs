@@ -16,6 +16,7 @@ pub mod http_head;
 pub mod json;
 mod reply;
 pub mod standard_webhooks;
+pub mod target;
 pub mod time;
 pub mod tools;
 pub mod webhook;
@@ -52,6 +53,8 @@ pub enum AddressGuard {
     Any,
     /// A private, loopback or link-local address only if the URL names it by number.
     NoPrivateNames,
+    /// A private, loopback or link-local address never, however the URL names it: the URL is a stranger's.
+    PublicOnly,
 }
 
 /// A peer's answer, whatever its status.
