@@ -10,6 +10,8 @@ mod faults;
 mod files;
 #[path = "ledger/support.rs"]
 mod support;
+#[path = "ledger/talks.rs"]
+mod talks;
 
 use chainbot::agent::event::{EventFilter, Severity};
 use chainbot::agent::ids::{Destination, Seq};

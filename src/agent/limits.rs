@@ -130,6 +130,9 @@ pub const SESSIONS_MAX: usize = 32;
 pub const SESSION_MESSAGES_MAX: u32 = 200;
 /// Most bytes of text of a conversation kept. Beyond: the oldest messages are forgotten.
 pub const SESSION_BYTES_MAX: u32 = 128 * 1024;
+/// Most bytes of text of all conversations together. Beyond: the oldest messages of the one that was silent longest are
+/// forgotten.
+pub const CONVERSATIONS_BYTES_MAX: u32 = 1024 * 1024;
 /// Longest message of a conversation in bytes. Of a person: 422. Of a model: it is streamed whole, kept cut at a character.
 pub const MESSAGE_BYTES_MAX: usize = 32 * 1024;
 /// Most tools called by one message of a model. Beyond: the rest is answered as not run.
@@ -166,3 +169,4 @@ const _: () =
     assert!(CONNECTIONS_PER_ADDRESS_MAX < FOREIGN_EXCHANGES_MAX, "one address must not hold every turn");
 const _: () = assert!(FOREIGN_EXCHANGES_MAX < EXCHANGES_MAX && EXCHANGES_MAX <= CONNECTIONS_MAX);
 const _: () = assert!(CONNECTIONS_PER_ADDRESS_MAX < CONNECTIONS_MAX);
+const _: () = assert!(SESSION_BYTES_MAX * 2 <= CONVERSATIONS_BYTES_MAX, "two full conversations must fit");

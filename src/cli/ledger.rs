@@ -74,6 +74,7 @@ pub fn stats(path: &Path, out: &mut Out) -> Result<(), Failure> {
         out.line(format_args!("newest    {}", id_of(stats.last)))?;
     }
     out.line(format_args!("seen ids  {}", stats.inbox))?;
+    out.line(format_args!("talks     {} of {} messages", stats.sessions, stats.messages))?;
     for (destination, seq) in &memory.cursors {
         let behind = memory.last.0.saturating_sub(seq.0);
         out.line(format_args!("cursor    {}: {behind} behind", destination.key()))?;

@@ -12,6 +12,7 @@ use super::record::{
     part_key, parts_of, seal, unseal,
 };
 use super::store::{Ledger, Writer};
+use super::talks::{apply_talks, drop_some_messages};
 use crate::agent::event::Event;
 use crate::agent::ids::{DedupeKey, Seq};
 use crate::agent::input::CommitFault;
@@ -25,8 +26,8 @@ const PAGE_BYTES: u64 = 4_096;
 const DROPS_MAX: u64 = 4_096;
 /// Rounds of dropping before a commit gives up.
 const ROUNDS_MAX: usize = 64;
-/// Pages that any commit may need: the paths to the leaves of seven tables and redb's own.
-const PAGES_OF_A_COMMIT: u64 = 48;
+/// Pages that any commit may need: the paths to the leaves of eight tables and redb's own.
+const PAGES_OF_A_COMMIT: u64 = 56;
 /// Ids in a page of the inbox that is half empty.
 const IDS_OF_A_PAGE: u64 = 40;
 
@@ -201,7 +202,8 @@ fn used_bytes(db: &Database) -> Result<u64, redb::Error> {
     Ok((pages + 1) * PAGE_BYTES)
 }
 
-/// Drops a sixteenth of the events, the oldest; if there is only one, a quarter of the inbox. `false` if nothing is left.
+/// Drops a sixteenth of the events, the oldest; if there is only one, a quarter of the inbox; if that is
+/// empty, a quarter of the conversations' messages. `false` if nothing is left.
 fn drop_some(writing: &WriteTransaction, undelivered: &mut u64) -> Result<bool, redb::Error> {
     let mut events = writing.open_table(EVENTS)?;
     let kept = events.len()?;
@@ -211,9 +213,11 @@ fn drop_some(writing: &WriteTransaction, undelivered: &mut u64) -> Result<bool, 
     }
     let mut inbox = writing.open_table(INBOX)?;
     let keep = inbox.len()? - inbox.len()?.div_ceil(4);
-    let progress = !inbox.is_empty()?;
+    if inbox.is_empty()? {
+        return drop_some_messages(writing);
+    }
     forget_beyond(&mut inbox, keep)?;
-    Ok(progress)
+    Ok(true)
 }
 
 /// Drops the `count` oldest events but never the newest, whose place must not be given again. Answers how many of them
@@ -274,7 +278,7 @@ fn apply(writing: &WriteTransaction, batches: &[Vec<Write>]) -> Result<(), redb:
             put_fact(&mut writing.open_table(FACTS)?, *key, text)?;
         }
     }
-    Ok(())
+    apply_talks(writing, writes())
 }
 
 fn put_event(

@@ -7,6 +7,7 @@
 //! - `store` opens, and closes and opens again after an I/O error, which redb never forgives.
 //! - `commit` makes writes durable, one transaction each, and makes room.
 //! - `read` reads.
+//! - `talks` are the conversations, `talk_codec` their bytes.
 //! - `record` and `codec` are the bytes of a value: version, CRC-32, payload. `disk` is the file below redb.
 //! - `verify`, `salvage` and `prepare` are for damage.
 //!
@@ -22,6 +23,8 @@ mod read;
 mod record;
 mod salvage;
 mod store;
+mod talk_codec;
+mod talks;
 mod verify;
 
 pub use codec::{DecodeFault, EventHead, decode, decode_head, encode};

@@ -14,6 +14,7 @@ use super::record::{
     CURSORS, EVENTS, FACTS, INBOX, PARTS, SEQ_END, Tag, number_bytes, number_of, part_key, unseal,
 };
 use super::store::Ledger;
+use super::talks::{self, TalkCount};
 use crate::agent::event::{Event, EventFilter};
 use crate::agent::ids::{DedupeKey, Destination, Seq};
 use crate::agent::memory::FactKey;
@@ -82,6 +83,10 @@ pub struct Stats {
     pub last: Seq,
     /// Callers' ids kept.
     pub inbox: u64,
+    /// Conversations kept.
+    pub sessions: u64,
+    /// Messages of conversations kept.
+    pub messages: u64,
     /// How often a record was met whose checksum does not hold, since the ledger was opened.
     pub corrupt_records: u64,
     /// Bytes written to the disk since the ledger was opened.
@@ -202,14 +207,19 @@ impl Ledger {
     /// If the ledger cannot be read just now.
     pub fn stats(&self) -> Result<Stats, ReadFault> {
         let ends = self.ends()?;
-        let (events, inbox) = self
-            .reading(|reading| Ok((reading.open_table(EVENTS)?.len()?, reading.open_table(INBOX)?.len()?)))?;
+        let (events, inbox, talks) = self.reading(|reading| {
+            let events = reading.open_table(EVENTS)?.len()?;
+            Ok((events, reading.open_table(INBOX)?.len()?, talks::count(reading, false)?))
+        })?;
+        let TalkCount { sessions, messages, .. } = talks;
         Ok(Stats {
             file_bytes: self.disk.len().map_err(|_| ReadFault::Io)?,
             events,
             oldest: Seq(ends.oldest.unwrap_or(0)),
             last: Seq(if ends.oldest.is_some() { ends.last } else { 0 }),
             inbox,
+            sessions,
+            messages,
             corrupt_records: self.corrupt.load(Ordering::Relaxed),
             bytes_written: self.disk.bytes_written.load(Ordering::Relaxed),
             syncs: self.disk.syncs.load(Ordering::Relaxed),
@@ -312,7 +322,7 @@ impl Ledger {
         self.corrupt.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn counted<T>(&self, read: Option<T>) -> Option<T> {
+    pub(super) fn counted<T>(&self, read: Option<T>) -> Option<T> {
         if read.is_none() {
             self.count_corrupt();
         }

@@ -42,6 +42,7 @@ pub(super) enum Tag {
     Inbox = 4,
     Fact = 5,
     Meta = 6,
+    Talk = 7,
 }
 
 /// The value to store for a payload.

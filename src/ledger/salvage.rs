@@ -2,7 +2,8 @@
 //! would think of the page.
 //!
 //! Nothing here runs redb on the damaged file, so nothing here panics on it. Pages that redb has given up are found
-//! too: an old copy of a committed event is as good; of cursors the furthest counts, of facts the last change. A power cut in
+//! too: an old copy of a committed event is as good; of cursors the furthest counts, of facts and conversations the last change
+//! (so a conversation that was forgotten may come back). A power cut in
 //! mid-commit leaves events in the file that never were, and their places are given again: of two at one place the later counts.
 //! The layout of a leaf is redb's file format 3 (its `docs/design.md`).
 
@@ -17,6 +18,9 @@ use super::disk::{FileDisk, open_locked};
 use super::read::{FactPiece, destination_of, fact_part_key, fact_piece};
 use super::record::{PART_BITS, SEQ_END, Tag, number_of, part_key, unseal};
 use super::store::{Ledger, Limits, OpenError, SIZE_MIN_BYTES, floor_of, ledger_id_of};
+use super::talk_codec::{self, decode_message, decode_record};
+use super::talks::{Name, name_of, part_key as talk_part_key, piece_of};
+use crate::agent::brain::speech::{CallState, SessionRecord};
 use crate::agent::event::Event;
 use crate::agent::ids::{DedupeKey, Seq};
 use crate::agent::memory::{FactKey, Write};
@@ -78,6 +82,7 @@ pub fn salvage_file(from: &Path, to: &Path, fresh_id: u32) -> Result<SalvageRepo
     let mut sink = Sink { ledger, to, batch: Vec::new(), bytes: 0 };
     let mut report = SalvageReport::default();
     index.write_small(&mut sink, &mut report)?;
+    index.write_talks(&source, &mut sink, &mut report)?;
     index.write_events(&source, &mut sink, &mut report)?;
     sink.flush()?;
     let highest = index.events.last_key_value().map_or(0, |(seq, _)| *seq).max(index.floor);
@@ -101,6 +106,8 @@ pub enum Found<'w> {
     Inbox(u64, [u8; 16]),
     /// The key of a fact's piece and its whole stored value.
     Fact(&'w str, &'w [u8]),
+    /// The key of a piece of a conversation and its whole stored value.
+    Talk(&'w str, &'w [u8]),
     /// The id of the ledger.
     Id(u32),
     /// The place that the next event must be above.
@@ -168,6 +175,9 @@ fn identify<'w>(key: &'w [u8], value: &'w [u8], key_bytes: Option<usize>) -> Opt
             if fact_piece(name, value).is_some() {
                 return Some(Found::Fact(name, value));
             }
+            if piece_of(name, value).is_some() {
+                return Some(Found::Talk(name, value));
+            }
             ledger_id_of(key, value).map(Found::Id).or_else(|| floor_of(key, value).map(Found::Floor))
         }
     }
@@ -220,6 +230,31 @@ impl Source {
         decode(Seq(seq), &whole).ok()
     }
 
+    /// The whole text of the latest conversation record or message under a key.
+    fn talk(&self, key: &str, index: &Index) -> Option<Vec<u8>> {
+        let (_, _, stamp, page) = *index.talks.get(key)?;
+        let (mut whole, more) = self.talk_piece(page, key, stamp)?;
+        for part in 1..=more {
+            let key = talk_part_key(key, part);
+            let page = *index.talk_parts.get(&(key.clone(), stamp))?;
+            whole.extend_from_slice(&self.talk_piece(page, &key, stamp)?.0);
+        }
+        (crc32fast::hash(&whole) == stamp).then_some(whole)
+    }
+
+    fn talk_piece(&self, page: u64, key: &str, stamp: u32) -> Option<(Vec<u8>, u16)> {
+        let mut found = None;
+        scan_page(&self.window(page), &mut |value| {
+            if let Found::Talk(at, value) = value
+                && at == key
+                && let Some(piece) = piece_of(key, value).filter(|piece| piece.stamp == stamp)
+            {
+                found = Some((piece.bytes.to_vec(), piece.more));
+            }
+        });
+        found
+    }
+
     fn push_part(&self, key: u64, index: &Index, whole: &mut Vec<u8>) -> Option<()> {
         let len = whole.len();
         scan_page(&self.window(*index.parts.get(&key)?), &mut |found| {
@@ -253,6 +288,10 @@ struct Index {
     /// than that one is taken for done that never was.
     inbox: BTreeMap<u64, Option<[u8; 16]>>,
     facts: BTreeMap<String, Vec<u8>>,
+    /// Of the latest text under a key: its time, its revision, the checksum of the whole, the page of the first piece.
+    talks: BTreeMap<String, (i64, u32, u32, u64)>,
+    /// Page of a further piece, by its key and the checksum of the whole.
+    talk_parts: BTreeMap<(String, u32), u64>,
 }
 
 impl Index {
@@ -275,6 +314,7 @@ impl Index {
                 *kept = kept.filter(|kept| *kept == id);
             }
             Found::Fact(key, value) => self.note_fact(key, value),
+            Found::Talk(key, value) => self.note_talk(page, key, value),
             Found::Id(id) => self.id = Some(id),
             Found::Floor(floor) => self.floor = self.floor.max(floor),
         }
@@ -285,6 +325,17 @@ impl Index {
         if self.facts.get(key).and_then(|old| rev_of(old)) < rev_of(value) {
             self.facts.insert(key.to_owned(), value.to_vec());
         }
+    }
+
+    fn note_talk(&mut self, page: u64, key: &str, value: &[u8]) {
+        let Some(piece) = piece_of(key, value) else { return };
+        if name_of(key) == Some(Name::Part) {
+            self.talk_parts.insert((key.to_owned(), piece.stamp), page);
+            return;
+        }
+        let this = (talk_codec::time_of(piece.bytes), piece.rev, piece.stamp, page);
+        let kept = self.talks.entry(key.to_owned()).or_insert(this);
+        *kept = this.max(*kept);
     }
 
     fn fact_text(&self, key: FactKey) -> Option<String> {
@@ -316,6 +367,54 @@ impl Index {
         }
         for (seq, id) in self.inbox.iter().filter_map(|(seq, id)| Some((seq, id.as_ref()?))) {
             sink.put(Write::Inbox { key: DedupeKey(*id), seq: Seq(*seq) })?;
+        }
+        Ok(())
+    }
+
+    /// Conversations of which something can be read. What was kept of one is made up for from its messages; messages that it
+    /// does not name were forgotten before.
+    fn write_talks(
+        &self,
+        source: &Source,
+        sink: &mut Sink<'_>,
+        report: &mut SalvageReport,
+    ) -> Result<(), OpenError> {
+        let mut records: BTreeMap<&str, SessionRecord> = BTreeMap::new();
+        for key in self.talks.keys() {
+            if let Some(Name::Session(name)) = name_of(key) {
+                match source.talk(key, self).and_then(|bytes| decode_record(&bytes).ok()) {
+                    Some(record) => drop(records.insert(name, record)),
+                    None => report.records_lost += 1,
+                }
+            }
+        }
+        let mut made_up: BTreeMap<&str, SessionRecord> = BTreeMap::new();
+        for key in self.talks.keys() {
+            let Some(Name::Message(session, number)) = name_of(key) else { continue };
+            let known = records.get(session);
+            if known.is_some_and(|record| !(record.first..record.next).contains(&number)) {
+                continue;
+            }
+            let Some(message) = source.talk(key, self).and_then(|bytes| decode_message(&bytes).ok()) else {
+                report.records_lost += 1;
+                continue;
+            };
+            if known.is_none() {
+                let blank = || SessionRecord { first: number, ..SessionRecord::default() };
+                let record = made_up.entry(session).or_insert_with(blank);
+                record.next = number.saturating_add(1);
+                record.at = record.at.max(message.at);
+                record.bytes = record.bytes.saturating_add(message.bytes() as u32);
+            }
+            let message = Box::new(message);
+            sink.put(Write::Message { session: session.to_owned(), number, message })?;
+        }
+        for (session, mut record) in records.into_iter().chain(made_up) {
+            // A later record may be lost: nobody knows whether the call at hand was begun, so it is not begun again.
+            if let Some(turn) = record.turn.as_mut().filter(|turn| turn.calling > 0) {
+                turn.call = CallState::Started;
+            }
+            sink.put(Write::Session { session: session.to_owned(), record: Box::new(record) })?;
         }
         Ok(())
     }

@@ -172,6 +172,7 @@ impl Ledger {
             newest_at: ends.newest_at,
             cursors: self.cursors().map_err(damaged)?,
             facts: self.facts().map_err(damaged)?,
+            sessions: self.sessions().map_err(damaged)?,
             ..Memory::default()
         })
     }

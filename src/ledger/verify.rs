@@ -10,6 +10,7 @@ use super::overlay::Overlay;
 use super::read::{Read, event_at, fact_part_key, fact_piece, fact_text};
 use super::record::{CURSORS, EVENTS, FACTS, INBOX, META, PARTS, Tag, number_bytes, unseal};
 use super::store::{CACHE_BYTES, OpenError};
+use super::talks;
 use crate::agent::event::EventFilter;
 use crate::agent::memory::FactKey;
 
@@ -111,6 +112,9 @@ fn check_tables(db: &Database, report: &mut VerifyReport) -> Result<(), redb::Er
             report.corrupt += 1;
         }
     }
+    let talks = talks::count(&reading, true)?;
+    report.records += (talks.sessions + talks.messages).saturating_sub(talks.corrupt);
+    report.corrupt += talks.corrupt;
     Ok(())
 }
 

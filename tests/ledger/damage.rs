@@ -9,6 +9,7 @@ use chainbot::ledger::{Found, Ledger, decode, scan_page};
 
 use crate::disk::SimDisk;
 use crate::support::{LEDGER_ID, LIMITS, Random, all_events, dedupe_key, events, inbox, open, wrong_event};
+use crate::talks::{message as talk_message, say};
 
 const EVENTS: u64 = 60;
 const FLIPS: u64 = 200;
@@ -21,6 +22,7 @@ fn small_ledger() -> Vec<u8> {
     batch.extend(events(EVENTS..=EVENTS, 9_000));
     batch.extend((1..=EVENTS).map(inbox));
     batch.push(Write::Cursor { destination: Destination::Alexos, seq: Seq(30) });
+    batch.extend((1..=4).map(|number| say("talk", number, 2_500)));
     batch.push(Write::Fact(FactKey::AlexosAgentId, "agent".to_owned()));
     ledger.commit(&[batch]).expect("commits");
     drop(ledger);
@@ -56,6 +58,9 @@ fn assert_nothing_wrong(ledger: &Ledger, flipped: u64) {
         if let Ok(Some(known)) = ledger.inbox(dedupe_key(seq)) {
             assert_eq!(known, Seq(seq), "bit {flipped}");
         }
+    }
+    for (number, message) in ledger.messages("talk", 0, 9, usize::MAX).unwrap_or_default() {
+        assert_eq!(message, talk_message(number, 2_500), "bit {flipped}");
     }
     for (_, seq) in ledger.cursors().unwrap_or_default() {
         assert_eq!(seq, Seq(30), "bit {flipped}");
