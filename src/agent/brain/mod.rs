@@ -24,3 +24,4 @@
 
 pub mod setup;
 pub mod speech;
+pub mod status;
