@@ -1,5 +1,6 @@
 //! The agent as it shows itself: one plain value from which `/health`, `/status`, `/metrics` and the polled lists are made.
 
+use super::brain::status::BrainStatus;
 use super::counters::Counters;
 use super::effect::{EventsPath, Health};
 use super::ids::{LedgerId, Seq};
@@ -27,6 +28,8 @@ pub struct Status<'a> {
     pub alexos: Option<AlexosStatus<'a>>,
     /// AIWM, if enabled.
     pub aiwm: Option<AiwmStatus<'a>>,
+    /// Models, conversations, approvals.
+    pub brain: BrainStatus<'a>,
     /// ALEX OS's event receiver and the `[[webhooks]]`, in the order of the config.
     pub destinations: Vec<DestinationStatus<'a>>,
     /// The last sample of the machine.

@@ -28,6 +28,7 @@ impl Agent {
             },
             alexos: self.alexos_status(now),
             aiwm: self.session.as_ref().map(|session| session.status(now.mono)),
+            brain: super::brain::status::BrainStatus::default(),
             destinations: self.deliveries.iter().map(|delivery| delivery.status(now.mono, durable)).collect(),
             sample: self.health.sample(),
             counters: &self.counters,

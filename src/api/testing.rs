@@ -39,6 +39,7 @@ impl World {
             },
             alexos: None,
             aiwm: None,
+            brain: crate::agent::brain::status::BrainStatus::default(),
             destinations: Vec::new(),
             sample: None,
             counters: kept(Counters::default()),
