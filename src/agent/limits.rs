@@ -139,7 +139,7 @@ pub const MESSAGE_BYTES_MAX: usize = 32 * 1024;
 pub const TOOL_CALLS_MAX: usize = 8;
 /// Longest arguments of a call of a tool in bytes. Beyond: answered as not run.
 pub const TOOL_ARGUMENTS_BYTES_MAX: usize = 16 * 1024;
-/// Most runs of tools under way at once. Beyond: the run ends at once and says so.
+/// Most runs of tools under way at once. Beyond: a run waits for its turn.
 pub const TOOL_RUNS_MAX: usize = 4;
 /// Longest path that a tool takes, in bytes. Beyond: answered as not run.
 pub const TOOL_PATH_BYTES_MAX: usize = 1024;
@@ -149,6 +149,10 @@ pub const TOOL_URL_BYTES_MAX: usize = 2048;
 pub const COMMAND_WORDS_MAX: usize = 64;
 /// Most entries of a folder that are listed, in the order of their names. Beyond: left out, and said so.
 pub const LISTED_ENTRIES_MAX: usize = 500;
+/// Largest file that a tool writes, in bytes, what it appends to included. Beyond: answered as not written.
+pub const WRITTEN_BYTES_MAX: usize = 1024 * 1024;
+/// Most bytes that a command may write in a run; what does not fit its result is dropped. Beyond: it is killed.
+pub const COMMAND_OUTPUT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most events that a tool tells. Beyond: answered as not run.
 pub const TOLD_EVENTS_MAX: usize = 50;
 /// Most tools kept of one server of tools. Beyond: the rest is dropped.

@@ -31,8 +31,12 @@ pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
 /// As `main`, for a program that is called by more than its name. The agent starts `program` again, with words of its
 /// own behind it, to look into a ledger before it opens it.
 pub fn main_as(program: Vec<OsString>, words: impl Iterator<Item = OsString>) -> ExitCode {
+    let words: Vec<OsString> = words.collect();
+    if let Some(code) = crate::shell::tools::launch::main(&program, &words) {
+        return code;
+    }
     let mut out = Out::stdout();
-    match ask(program, words, &mut out).and_then(|code| out.flush().map(|()| code)) {
+    match ask(program, words.into_iter(), &mut out).and_then(|code| out.flush().map(|()| code)) {
         Ok(code) => code,
         Err(failure) => failure.tell(),
     }

@@ -20,5 +20,6 @@ mod tls;
 pub mod tls_files;
 mod tls_server;
 mod tls_stream;
+pub mod tools;
 mod world;
 pub mod ws;

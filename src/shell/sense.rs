@@ -98,7 +98,7 @@ pub fn descriptors() -> Option<u64> {
 }
 
 /// Use of the file system that holds `dir` in percent, as `df` tells it: what is reserved for root counts as used by nobody.
-fn disk_percent(dir: &Path) -> f64 {
+pub(super) fn disk_percent(dir: &Path) -> f64 {
     let Ok(disk) = rustix::fs::statvfs(dir) else { return 0.0 };
     let used = disk.f_blocks.saturating_sub(disk.f_bfree);
     percent(used, used.saturating_add(disk.f_bavail))
@@ -143,7 +143,7 @@ fn kib_after(text: &str, word: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(word)?.split_whitespace().next()?.parse().ok())
 }
 
-fn proc_text(path: &str) -> Option<String> {
+pub(super) fn proc_text(path: &str) -> Option<String> {
     let mut text = String::new();
     File::open(path).ok()?.take(PROC_BYTES_MAX).read_to_string(&mut text).ok()?;
     Some(text)

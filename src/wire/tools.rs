@@ -20,6 +20,8 @@ use subject::{checked_path, checked_url, quoted};
 pub const MCP_PREFIX: &str = "mcp__";
 /// Events that are told if the call does not say how many.
 const TOLD_EVENTS: u64 = 20;
+/// Largest number that JSON carries everywhere (RFC 8259, section 6).
+const NUMBER_MAX: u64 = 1 << 53;
 
 /// A tool of the table.
 #[derive(Debug)]
@@ -215,8 +217,8 @@ pub fn parse(name: &str, arguments: &str) -> Result<Action, String> {
     Ok(match tool.name {
         "read-file" => Action::ReadFile {
             path: path(given, "path", None)?,
-            offset: whole(given, "offset", 0, u64::MAX >> 1)?.unwrap_or(0),
-            limit: whole(given, "limit", 1, u64::MAX >> 1)?,
+            offset: whole(given, "offset", 0, NUMBER_MAX)?.unwrap_or(0),
+            limit: whole(given, "limit", 1, NUMBER_MAX)?,
         },
         "write-file" => Action::WriteFile {
             path: path(given, "path", None)?,
