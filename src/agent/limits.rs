@@ -159,6 +159,8 @@ pub const TOLD_EVENTS_MAX: usize = 50;
 pub const MCP_TOOLS_MAX: usize = 64;
 /// Longest schema of a tool of such a server in bytes. Beyond: the tool is dropped.
 pub const MCP_SCHEMA_BYTES_MAX: usize = 4 * 1024;
+/// Most bytes of all that is kept of one such server's tools. Beyond: the rest is dropped.
+pub const MCP_LISTED_BYTES_MAX: usize = 64 * 1024;
 /// Longest description of a tool of such a server in bytes. Beyond: cut.
 pub const MCP_ABOUT_BYTES_MAX: usize = 400;
 

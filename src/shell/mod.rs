@@ -11,6 +11,7 @@ pub mod dial;
 mod event_stream;
 pub mod http;
 pub mod log;
+pub mod mcp;
 pub mod resolve;
 pub mod run;
 pub mod sense;

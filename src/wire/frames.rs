@@ -25,24 +25,31 @@ pub struct Frames {
     given: usize,
     /// Bytes that were looked through.
     seen: usize,
+    bytes_max: usize,
 }
 
 impl Frames {
     /// Nothing came.
     #[must_use]
     pub fn new(cut: Cut) -> Self {
-        Self { cut, bytes: Vec::new(), given: 0, seen: 0 }
+        Self::bounded(cut, FRAME_BYTES_MAX)
+    }
+
+    /// As `new`, with another limit than `FRAME_BYTES_MAX`.
+    #[must_use]
+    pub fn bounded(cut: Cut, bytes_max: usize) -> Self {
+        Self { cut, bytes: Vec::new(), given: 0, seen: 0, bytes_max }
     }
 
     /// Takes what came; to be followed by `take` until it gives nothing.
     ///
     /// # Errors
-    /// The frame at hand is longer than `FRAME_BYTES_MAX`.
+    /// The frame at hand is longer than the limit.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.bytes.drain(..self.given);
         self.seen -= self.given;
         self.given = 0;
-        if self.bytes.len() + bytes.len() > FRAME_BYTES_MAX {
+        if self.bytes.len() + bytes.len() > self.bytes_max {
             return Err(Fault::TooLarge);
         }
         if self.bytes.is_empty() {

@@ -17,6 +17,7 @@ pub mod hooks;
 pub mod http_head;
 pub mod json;
 pub mod maclink;
+pub mod mcp;
 pub mod ollama;
 pub mod openai;
 mod reply;

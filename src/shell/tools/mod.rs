@@ -30,12 +30,13 @@ use smol::lock::{Semaphore, SemaphoreGuardArc};
 
 use self::root::Root;
 use self::text::{failed, words_of};
-use crate::agent::brain::setup::ToolsSetup;
+use crate::agent::brain::setup::{McpSetup, ToolsSetup};
 use crate::agent::brain::speech::{RunId, ToolCall, ToolResult};
 use crate::agent::ids::EventId;
 use crate::agent::limits::TOOL_RUNS_MAX;
 use crate::ledger::Ledger;
 use crate::shell::client::Client;
+use crate::shell::mcp::Servers;
 use crate::wire::tools::{self, Action};
 
 /// Stack of a helper thread in bytes, as for calls (`calls.rs`).
@@ -57,6 +58,7 @@ struct Kit {
     program: Vec<OsString>,
     ledger: Arc<Ledger>,
     client: Client,
+    servers: Servers,
     /// Held by a thread that writes: an append reads what it appends to.
     writing: Arc<Mutex<()>>,
     places: Arc<Semaphore>,
@@ -72,16 +74,15 @@ impl Hands {
         let kit = Kit {
             program,
             ledger,
+            servers: Servers::new(client.clone()),
             client,
             writing: Arc::default(),
             places: Arc::new(Semaphore::new(TOOL_RUNS_MAX)),
         };
-        Self {
-            executor: LocalExecutor::new(),
-            kit: Rc::new(kit),
-            running: RefCell::default(),
-            done: channel::unbounded(),
-        }
+        let (executor, kit) = (LocalExecutor::new(), Rc::new(kit));
+        let servers = Rc::clone(&kit);
+        executor.spawn(async move { servers.servers.keep().await }).detach();
+        Self { executor, kit, running: RefCell::default(), done: channel::unbounded() }
     }
 
     /// Starts a run; it is answered by [`Hands::next`]. Beyond `TOOL_RUNS_MAX` it waits for its turn. `newest`: the newest
@@ -101,6 +102,27 @@ impl Hands {
     pub fn stop(&self, run: RunId) {
         // Nobody sends over this channel: its end is the message.
         self.running.borrow_mut().remove(&run);
+    }
+
+    /// These are the servers of further tools from here on: the config's, then the controller's.
+    pub fn set_servers(&self, servers: &[McpSetup]) {
+        self.kit.servers.set(servers);
+    }
+
+    /// The tools that these names admit, those of servers included as far as they are known: the `tools` of a question, a
+    /// JSON array in OpenAI's form.
+    #[must_use]
+    pub fn schemas(&self, names: &[String]) -> String {
+        let mut out = String::from("[");
+        tools::push_schemas(&mut out, names);
+        self.kit.servers.push_schemas(&mut out, names);
+        out.push(']');
+        out
+    }
+
+    /// Ends what servers keep for this agent, within half a second. For the end of the process.
+    pub async fn goodbye(&self) {
+        self.kit.servers.goodbye().await;
     }
 
     /// The next run that is over, in any order. Nothing runs unless this is awaited.
@@ -132,6 +154,9 @@ impl Kit {
         let Some(place) = future::or(stopped, place).await else {
             return failed("stopped before it began");
         };
+        if call.name.starts_with(tools::MCP_PREFIX) {
+            return within(setup.run_time_ms, stop, self.call_server(call, setup)).await;
+        }
         match tools::parse(&call.name, &call.arguments) {
             Err(why) => failed(why),
             Ok(Action::RunCommand { .. }) if tools::wants_shell(&call.arguments) && !setup.shell => {
@@ -147,6 +172,21 @@ impl Kit {
                 within(setup.run_time_ms, stop, fetch::get(&self.client, url, setup)).await
             }
             Ok(action) => self.in_thread(action, setup, newest, place, stop).await,
+        }
+    }
+
+    /// Calls a tool of a server.
+    async fn call_server(&self, call: &ToolCall, setup: &ToolsSetup) -> ToolResult {
+        if let Err(why) = tools::subject(&call.name, &call.arguments) {
+            return failed(why);
+        }
+        match self.servers.call(&call.name, &call.arguments).await {
+            Ok((is_ok, said)) => {
+                let mut ends = text::Ends::new(setup.output_bytes_max);
+                ends.push(said.as_bytes());
+                ToolResult { is_ok, text: ends.into_text(), exit_code: None }
+            }
+            Err(why) => failed(why),
         }
     }
 
