@@ -70,7 +70,8 @@ impl Service for Echo {
         let answer =
             Answer { status: 200, headers: Vec::new(), content_type: "text/plain", body, close: false };
         let may_answer = self.may_answer.clone();
-        let must_wait = request.path == "/wait";
+        request.is_lasting.set(request.path == "/lasting");
+        let must_wait = matches!(&*request.path, "/wait" | "/lasting");
         Box::pin(async move {
             while must_wait && !may_answer.get() {
                 future::yield_now().await;
@@ -600,6 +601,25 @@ fn a_request_waits_for_its_turn_and_an_endless_answer_keeps_none_waiting() {
         assert_eq!(server.echo.asked.borrow().len(), 2, "the second waits");
         server.echo.may_answer.set(true);
         assert_eq!((first.reply().await.status, second.reply().await.status), (200, 200));
+    });
+}
+
+#[test]
+fn an_answer_that_takes_long_to_begin_keeps_none_waiting_and_ends_when_its_client_leaves() {
+    let limits = Limits { exchanges_max: 1, head_time_max: PATIENCE, ..quick() };
+    against(limits, async |server| {
+        let mut first = server.client().await;
+        first.send("GET /lasting HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let mut second = server.client().await;
+        second.send(GET).await;
+        assert_eq!(second.reply().await.status, 200);
+        drop(first);
+        drop(second);
+        server.wait_until_open(0).await;
+        let mut third = server.client().await;
+        third.send("GET /lasting HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        server.echo.may_answer.set(true);
+        assert_eq!(third.reply().await.status, 200);
     });
 }
 

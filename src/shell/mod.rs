@@ -17,6 +17,7 @@ pub mod run;
 pub mod sense;
 pub mod signals;
 pub mod state;
+pub mod think;
 mod tls;
 pub mod tls_files;
 mod tls_server;

@@ -17,12 +17,14 @@ use smol::LocalExecutor;
 use super::answers::Answers;
 use super::bus::{self, Links};
 use super::calls::Calls;
+use super::client::Client;
 use super::clock::Clock;
 use super::committer::Committer;
 use super::dial::Dialer;
 use super::http::{self, Port, Service};
 use super::sense::{self, Sense};
 use super::signals::{Signal, Signals};
+use super::think::{self, Around, Thinker};
 use super::tls_files::{self, TlsFault};
 use super::world::{Durable, Parts, World};
 use super::ws::hub::Hub;
@@ -130,7 +132,9 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
         Calls::new(authorities.as_deref()).map_err(|error| StartFault::System("certificates", error))?;
     let dialer =
         Dialer::new(authorities.as_deref()).map_err(|error| StartFault::System("certificates", error))?;
-    let links = Links::new(Rc::new(dialer));
+    let dialer = Rc::new(dialer);
+    let links = Links::new(Rc::clone(&dialer));
+    let thinker = Thinker::new(Client::new(dialer));
     let port = Port::new(http::Limits::default());
     port.set_tls(tls_files::of_port(config).map_err(StartFault::Tls)?);
     let world = World::new(Parts {
@@ -144,6 +148,7 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
         committer,
         calls,
         links,
+        thinker,
         sense: Sense::new(&dir),
         port,
         hub: Hub::new(config.websocket.max_connections),
@@ -217,6 +222,7 @@ async fn live<'a>(
         executor.spawn(world.listen_to_commits()),
         executor.spawn(world.listen_to_calls()),
         executor.spawn(bus::keep_bus(world)),
+        executor.spawn(think::keep(Rc::clone(&world.thinker), Rc::clone(world) as Rc<dyn Around>)),
         executor.spawn(world.keep_time()),
         executor.spawn(listen_to_signals(world, signals, start)),
         executor.spawn(feed_watchdog(world)),

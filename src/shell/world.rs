@@ -17,13 +17,17 @@ use super::clock::Clock;
 use super::committer::{Commits, Committer};
 use super::http::Port;
 use super::sense::Sense;
+use super::think::{Around, Thinker};
 use super::ws::hub::Hub;
+use crate::agent::brain::setup::BrainSetup;
+use crate::agent::brain::speech::Message;
 use crate::agent::effect::{Call, Effect, IntakeAnswer};
 use crate::agent::event::{EventDraft, EventFilter};
 use crate::agent::ids::{CallId, CorrelationId, DedupeKey, EventId, RequestId, Seq, Ticket};
 use crate::agent::input::{CommitFault, Input};
 use crate::agent::limits::FETCH_SCAN_MAX;
 use crate::agent::memory::Write;
+use crate::agent::time::Wall;
 use crate::agent::{Agent, Now};
 use crate::api::{HttpCounters, Scene, Security};
 use crate::config::Config;
@@ -41,6 +45,7 @@ pub struct World {
     pub(super) version: &'static str,
     pub(super) http: RefCell<HttpCounters>,
     pub(super) links: Links,
+    pub(super) thinker: Rc<Thinker>,
     committer: Committer,
     calls: Calls,
     in_flight: RefCell<BTreeMap<CallId, (CorrelationId, Call)>>,
@@ -79,6 +84,8 @@ pub struct Parts {
     pub calls: Calls,
     /// The link to the event bus.
     pub links: Links,
+    /// Questions to models.
+    pub thinker: Rc<Thinker>,
     /// Reads the machine.
     pub sense: Sense,
     /// The open port.
@@ -111,6 +118,7 @@ impl World {
             version: parts.version,
             http: RefCell::default(),
             links: parts.links,
+            thinker: parts.thinker,
             committer: parts.committer,
             calls: parts.calls,
             in_flight: RefCell::default(),
@@ -170,12 +178,15 @@ impl World {
                 self.links.close(link);
                 None
             }
-            Effect::Think { .. }
-            | Effect::ThinkStop { .. }
-            | Effect::AskDone { .. }
-            | Effect::RunTool { .. }
-            | Effect::StopTool { .. }
-            | Effect::Decided { .. } => None,
+            Effect::Think { thought, prompt, provider, model } => {
+                self.thinker.think(thought, prompt, provider, model)
+            }
+            Effect::ThinkStop { thought } => self.thinker.stop(thought),
+            Effect::AskDone { request, answer } => {
+                let _ = self.thinker.ask_done(request, answer);
+                None
+            }
+            Effect::RunTool { .. } | Effect::StopTool { .. } | Effect::Decided { .. } => None,
             Effect::Sample => {
                 let mut sample = self.sense.borrow_mut().sample(now.mono);
                 sample.connections = u32::try_from(self.connections()).unwrap_or(u32::MAX);
@@ -351,6 +362,28 @@ impl World {
     /// Lets the committer do what it was asked, and ends its thread.
     pub fn close(self) {
         self.committer.finish();
+    }
+}
+
+impl Around for World {
+    fn brain(&self) -> BrainSetup {
+        self.agent.borrow().setup().brain.clone()
+    }
+
+    fn messages(&self, session: &str, from: u32, upto: u32, bytes_max: usize) -> Option<Vec<(u32, Message)>> {
+        self.ledger.messages(session, from, upto, bytes_max).ok()
+    }
+
+    fn tools(&self, names: &[String]) -> String {
+        wire::tools::schemas(names)
+    }
+
+    fn wall(&self) -> Wall {
+        super::clock::system_now()
+    }
+
+    fn feed(&self, input: Input) {
+        World::feed(self, input);
     }
 }
 

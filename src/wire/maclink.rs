@@ -2,8 +2,9 @@
 
 use super::chat::{Delta, Finish};
 use super::json::{Json, Kind, push_number, push_raw, push_text};
+use super::openai::Prompted;
 use super::skim::Skim;
-use crate::agent::brain::speech::{Message, Role};
+use crate::agent::brain::speech::Role;
 use crate::agent::input::Fault;
 
 /// The path that lists the models.
@@ -87,27 +88,21 @@ pub fn from_question(body: Json<'_>, model: &str) -> String {
     out
 }
 
-/// A question made of a conversation. Tools are not for MacLink: their calls and results are told as text.
+/// The question of a conversation. Tools are not for MacLink: calls are left out, and their results are told as text.
 #[must_use]
-pub fn from_messages(
-    messages: &[(u32, Message)],
-    instruction: &str,
-    model: &str,
-    max_tokens: u32,
-    temperature_milli: u32,
-) -> String {
-    let mut said = Said { system: instruction.to_owned(), ..Said::default() };
-    for (_, message) in messages {
+pub fn from_messages(prompted: &Prompted<'_>) -> String {
+    let mut said = Said { system: prompted.instruction.to_owned(), ..Said::default() };
+    for (_, message) in prompted.messages {
         match message.role {
             Role::Tool => said.say("user", format!("Result of {}: {}", message.call_id, message.text)),
             role => said.say(role.as_str(), message.text.clone()),
         }
     }
-    let mut out = said.finish(model);
-    if max_tokens > 0 {
-        push_number(&mut out, "max_tokens", f64::from(max_tokens));
+    let mut out = said.finish(prompted.model);
+    if prompted.max_tokens > 0 {
+        push_number(&mut out, "max_tokens", f64::from(prompted.max_tokens));
     }
-    push_number(&mut out, "temperature", f64::from(temperature_milli) / 1_000.0);
+    push_number(&mut out, "temperature", f64::from(prompted.temperature_milli) / 1_000.0);
     out.push_str(",\"top_p\":0.9,\"stop_sequences\":[]}");
     out
 }
@@ -200,6 +195,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::brain::speech::Message;
     use crate::agent::time::Wall;
 
     #[test]
@@ -253,13 +249,16 @@ mod tests {
             (2, message(Role::Assistant, "b")),
             (3, message(Role::User, "c")),
         ];
-        let made = from_messages(&said, "i", "m", 5, 700);
+        let (model, instruction, tools) = ("m", "i", "");
+        let prompted =
+            Prompted { model, instruction, messages: &said, tools, max_tokens: 5, temperature_milli: 700 };
+        let made = from_messages(&prompted);
         assert!(Json::parse(made.as_bytes()).is_ok() && made.contains(r#""prompt":"c""#), "{made}");
         assert!(
             made.contains(r#""temperature":0.7"#) && made.contains(r#"{"role":"assistant","content":"b"}"#),
             "{made}"
         );
-        assert!(Json::parse(from_messages(&[], "", "", 0, 0).as_bytes()).is_ok());
+        assert!(Json::parse(from_messages(&Prompted { messages: &[], ..prompted }).as_bytes()).is_ok());
     }
 
     fn read(text: &str, step: usize) -> Result<Vec<Delta>, Fault> {

@@ -143,7 +143,7 @@ async fn run_hyper(
     turn: Turn<'_>,
     exchange: &Rc<Exchange>,
 ) -> Outcome {
-    // What has no end of its own must not keep others waiting.
+    // What lasts must not keep others waiting.
     let mut turn = Some(turn);
     let line = RefCell::new(line);
     let adapter = Adapter { line: &line, exchange: exchange.clone() };
@@ -164,7 +164,7 @@ async fn run_hyper(
             if exchange.is_finished() {
                 return Poll::Ready(if exchange.is_closing() { Outcome::Last } else { Outcome::Kept });
             }
-            if exchange.is_endless() {
+            if exchange.is_lasting() {
                 turn = None;
                 if line.borrow_mut().poll_left(cx).is_ready() {
                     return Poll::Ready(Outcome::Lost);

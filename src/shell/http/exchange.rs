@@ -37,6 +37,7 @@ pub(super) struct Exchange {
     write_due: Cell<Option<Instant>>,
     is_closing: Cell<bool>,
     is_endless: Cell<bool>,
+    is_lasting: Rc<Cell<bool>>,
     is_chunk_unsent: Cell<bool>,
     is_chunk_awaited: Cell<bool>,
     is_answered: Cell<bool>,
@@ -61,6 +62,7 @@ impl Exchange {
             write_due: Cell::new(None),
             is_closing: Cell::new(is_closing),
             is_endless: Cell::new(false),
+            is_lasting: Rc::default(),
             is_chunk_unsent: Cell::new(false),
             is_chunk_awaited: Cell::new(false),
             is_answered: Cell::new(false),
@@ -68,9 +70,9 @@ impl Exchange {
         })
     }
 
-    /// Whether the answer ends only with the client's leaving.
-    pub(super) fn is_endless(&self) -> bool {
-        self.is_endless.get()
+    /// Whether the answer takes long to begin or to end, or ends only with the client's leaving.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.is_lasting.get() || self.is_endless.get()
     }
 
     /// Whether the answer has been given to the kernel whole.
@@ -136,9 +138,9 @@ impl Exchange {
                 let path = head.uri.path().to_owned();
                 let query = head.uri.query().map(str::to_owned);
                 let Exchange { peer, ref service, .. } = *self;
-                service
-                    .handle(Incoming { method: head.method, path, query, headers: head.headers, body, peer })
-                    .await
+                let is_lasting = Rc::clone(&self.is_lasting);
+                let (method, headers) = (head.method, head.headers);
+                service.handle(Incoming { method, path, query, headers, body, peer, is_lasting }).await
             }
         };
         drop(share);
@@ -257,7 +259,7 @@ impl Outgoing {
             return Poll::Pending;
         }
         let chunk = loop {
-            if self.exchange.is_endless() && self.exchange.port.is_stopping() {
+            if self.exchange.is_endless.get() && self.exchange.port.is_stopping() {
                 break Chunk::End;
             }
             match std::task::ready!(source.poll_next(cx)) {

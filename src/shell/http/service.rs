@@ -1,8 +1,10 @@
 //! What the open port asks of the rest: a request that is whole goes in, an answer comes out.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use hyper::{HeaderMap, Method};
@@ -24,6 +26,9 @@ pub struct Incoming {
     pub body: Vec<u8>,
     /// Where the connection comes from; an IPv4 address never in its IPv6 spelling.
     pub peer: SocketAddr,
+    /// Set by the service if the answer may take long to begin or to end: others have their turn meanwhile, and a client
+    /// that closes its side has left.
+    pub is_lasting: Rc<Cell<bool>>,
 }
 
 /// What is sent back for one request.

@@ -1,6 +1,7 @@
 //! Leaving HTTP: the request for an upgrade as the service takes it, and the 101.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Uri};
@@ -21,7 +22,7 @@ pub(super) fn incoming(head: &[u8], peer: SocketAddr) -> Option<Incoming> {
         headers.append(HeaderName::from_bytes(name).ok()?, value);
     }
     let (path, query) = (uri.path().to_owned(), uri.query().map(str::to_owned));
-    Some(Incoming { method, path, query, headers, body: Vec::new(), peer })
+    Some(Incoming { method, path, query, headers, body: Vec::new(), peer, is_lasting: Rc::default() })
 }
 
 /// The 101 as it goes over the wire.
