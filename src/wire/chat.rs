@@ -152,11 +152,6 @@ impl Gather {
         }
     }
 
-    /// Counts text that went through unread.
-    pub fn count(&mut self, bytes: usize) {
-        self.bytes_out += bytes as u64;
-    }
-
     /// Whether the provider said in any way that the answer is whole.
     #[must_use]
     pub fn is_whole(&self) -> bool {

@@ -11,6 +11,11 @@ use crate::wire::chat::{Delta, tokens_of};
 use crate::wire::openai::{self, Encoder, Shape};
 use crate::wire::{maclink, ollama};
 
+/// An answer in one piece that is shorter is looked at whole before it goes on: it may be an error.
+const SHORT_BYTES: u64 = 1_024;
+/// Most bytes that are held back until an answer begins. Beyond: `Fault::TooLarge`.
+const HELD_BYTES_MAX: usize = 16 * 1024;
+
 /// How an answer is read.
 enum Reader {
     Events(openai::Events),
@@ -83,8 +88,11 @@ impl Pump {
         match &mut self.reader {
             Reader::Events(events) => {
                 events.push(bytes)?;
-                while let Some(event) = events.next(&mut self.deltas)? {
-                    if self.is_raw {
+                loop {
+                    let before = self.deltas.len();
+                    let Some(event) = events.next(&mut self.deltas)? else { break };
+                    // A comment keeps a connection alive; before an answer there is nobody to keep.
+                    if self.is_raw && (self.has_content || self.deltas.len() > before) {
                         self.out.extend_from_slice(event);
                     }
                     if self.deltas.last() == Some(&Delta::Done) {
@@ -95,16 +103,18 @@ impl Pump {
             Reader::Passed(passed) => {
                 passed.push(bytes)?;
                 self.out.extend_from_slice(bytes);
-                // An error, if it is one, is in the first piece.
                 match passed.error() {
                     Some(failed) => self.deltas.push(failed),
-                    None => self.has_content = true,
+                    None => self.has_content |= passed.bytes() >= SHORT_BYTES,
                 }
             }
             Reader::Lines(lines) => lines.push(bytes, &mut self.deltas)?,
             Reader::MacLink(answer) => answer.push(bytes, &mut self.deltas)?,
         }
         self.digest();
+        if !self.has_content && self.out.len() > HELD_BYTES_MAX {
+            return Err(Fault::TooLarge);
+        }
         Ok(())
     }
 
@@ -115,7 +125,10 @@ impl Pump {
     pub(super) fn end(&mut self) -> Result<(), Fault> {
         match &mut self.reader {
             Reader::Events(events) => events.end(&mut self.deltas)?,
-            Reader::Passed(passed) => passed.end(&mut self.deltas)?,
+            Reader::Passed(passed) => {
+                passed.end(&mut self.deltas)?;
+                self.has_content = true;
+            }
             Reader::Lines(lines) => lines.end(&mut self.deltas)?,
             Reader::MacLink(answer) => {
                 answer.end(tokens_of(self.progress.bytes_in.get()), &mut self.deltas)?;

@@ -1,7 +1,12 @@
 //! One question to one provider, from its request to its end.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::rc::Rc;
+use std::time::Duration;
+
+use async_io::Timer;
+use futures_lite::future;
 
 use super::ask::Asked;
 use super::listen::Heard;
@@ -18,6 +23,8 @@ use crate::wire::tools;
 
 /// Largest piece that a caller's connection is given, in bytes.
 const PIECE_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of an answer that are read and given on before the next: what is made of them is all that a stream holds.
+const SLICE_BYTES: usize = 2 * 1024;
 
 /// How far a question is; also for who stops it.
 #[derive(Default)]
@@ -82,13 +89,14 @@ impl Course {
             let why = "not configured any more".to_owned();
             return ThoughtEnd::Failed(ThoughtFault::Provider { status: 404, why });
         };
-        let response = match self.ask(&brain, &provider).await {
+        let mut due = Timer::after(Duration::from_millis(provider.timeout_ms.max(1)));
+        let response = match within(&mut due, self.ask(&brain, &provider)).await {
             Ok(response) => response,
             Err(fault) => return ThoughtEnd::Failed(fault),
         };
         drop(brain);
         let mut pump = self.pump(provider.kind);
-        match self.pass_on(response, &mut pump).await {
+        match self.pass_on(response, &mut pump, &mut due).await {
             Ok(()) => {
                 let reply = self.progress.reply(true);
                 self.finish(&mut pump, &reply).await;
@@ -141,28 +149,52 @@ impl Course {
     }
 
     /// Until the answer is whole, or cannot be. Until it has begun nobody has heard of it: another may answer as well.
-    async fn pass_on(&mut self, mut response: ClientResponse, pump: &mut Pump) -> Result<(), ThoughtFault> {
+    async fn pass_on(
+        &mut self,
+        mut response: ClientResponse,
+        pump: &mut Pump,
+        due: &mut Timer,
+    ) -> Result<(), ThoughtFault> {
         loop {
-            let (result, is_over) = match response.next().await {
-                Ok(Some(piece)) => (pump.take(&piece), pump.is_done()),
-                Ok(None) => (pump.end(), true),
+            let next = async { response.next().await.map_err(retry) };
+            let next = if self.has_begun { next.await } else { within(due, next).await };
+            match next {
+                Ok(Some(piece)) => {
+                    for slice in piece.chunks(SLICE_BYTES) {
+                        let result = pump.take(slice);
+                        self.go_on(pump, result).await?;
+                        if pump.is_done() {
+                            return self.whole();
+                        }
+                    }
+                }
+                Ok(None) => {
+                    let result = pump.end();
+                    self.go_on(pump, result).await?;
+                    return self.whole();
+                }
                 // What comes after the end of an answer is not missed.
-                Err(_) if pump.is_whole() => (Ok(()), true),
-                Err(fault) => (Err(fault), true),
-            };
-            let failed = pump.failed().or_else(|| result.err().map(retry));
-            if pump.has_content() && failed.is_none() && !self.has_begun {
-                self.begin();
-            }
-            if self.has_begun {
-                self.deliver(pump).await;
-            }
-            match failed {
-                Some(fault) => return Err(fault),
-                None if is_over => return Ok(()),
-                None => {}
+                Err(_) if self.has_begun && pump.is_whole() => return Ok(()),
+                Err(fault) => return Err(fault),
             }
         }
+    }
+
+    /// Gives on what the pump made of the last bytes, if the answer has begun or begins with them.
+    async fn go_on(&mut self, pump: &mut Pump, result: Result<(), Fault>) -> Result<(), ThoughtFault> {
+        let failed = pump.failed().or_else(|| result.err().map(retry));
+        if pump.has_content() && failed.is_none() && !self.has_begun {
+            self.begin();
+        }
+        if self.has_begun {
+            self.deliver(pump).await;
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// An end without a beginning is no answer.
+    fn whole(&self) -> Result<(), ThoughtFault> {
+        if self.has_begun { Ok(()) } else { Err(retry(Fault::Garbage)) }
     }
 
     fn begin(&mut self) {
@@ -220,6 +252,17 @@ impl Course {
             self.thinker.listeners.tell(&prompt.session, heard);
         }
     }
+}
+
+async fn within<T>(
+    due: &mut Timer,
+    work: impl Future<Output = Result<T, ThoughtFault>>,
+) -> Result<T, ThoughtFault> {
+    let late = async {
+        due.await;
+        Err(retry(Fault::Timeout))
+    };
+    future::or(work, late).await
 }
 
 /// What an end in the middle of an answer is called.

@@ -274,6 +274,9 @@ fn what_fails_before_the_first_words_is_a_failure_and_the_caller_hears_nothing()
         (events(""), retry(Fault::Garbage)),
         (events(&format!("{FIRST}data: [DONE]x\n\n")), retry(Fault::Garbage)),
         (events(&"x".repeat(70_000)), retry(Fault::TooLarge)),
+        (events(&FIRST.repeat(400)), retry(Fault::TooLarge)),
+        (events(&": wait\n\n".repeat(9_000)), retry(Fault::Garbage)),
+        (events(&format!("{FIRST}data: [DONE]\n\n")), retry(Fault::Garbage)),
         (events("data: {\"error\":{\"message\":\"busy\",\"code\":503}}\n\n"), retry(Fault::Status(503))),
     ] {
         let (setup, _heard) = saying(ProviderKind::OpenAi, &*answer);
@@ -320,7 +323,12 @@ fn an_answer_that_breaks_off_is_told_from_a_whole_one() {
         (EVENTS, format!("{}data: [\n\n", chunk("a")), Chunk::End, Fault::Garbage),
         (Shape::Lines, chunk("a"), Chunk::End, Fault::Reset),
         (Shape::Plain, chunk("a"), Chunk::Cut, Fault::Reset),
-        (Shape::Whole, r#"{"choices":[{"mess"#.to_owned(), Chunk::Cut, Fault::Reset),
+        (
+            Shape::Whole,
+            format!(r#"{{"choices":[{{"message":{{"content":"{}"#, "x".repeat(2_000)),
+            Chunk::Cut,
+            Fault::Reset,
+        ),
     ] {
         let (first, rest) = answer.split_at(answer.find("\n\n").map_or(answer.len(), |at| at + 2));
         let (first, rest) = (first.to_owned(), rest.to_owned());
@@ -373,6 +381,33 @@ fn silence_is_a_time_out_before_and_after_the_first_words() {
         });
         drop(kept);
     }
+}
+
+#[test]
+fn signs_of_life_are_no_answer() {
+    let (setup, _heard) = provider(ProviderKind::OpenAi, |_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        while stream.write_all(b": still here\n\n").is_ok() {
+            thread::park_timeout(Duration::from_millis(5));
+        }
+    });
+    at(ProviderSetup { timeout_ms: 80, ..setup }, Vec::new(), async |board| {
+        let _waiting = board.ask(EVENTS);
+        assert_eq!(board.end().await, ThoughtEnd::Failed(retry(Fault::Timeout)));
+    });
+}
+
+#[test]
+fn a_short_error_in_one_piece_is_a_failure_however_it_is_cut() {
+    let (setup, _heard) = provider(ProviderKind::OpenAi, |_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n{");
+        thread::park_timeout(Duration::from_millis(20));
+        let _ = stream.write_all(br#""error":{"message":"busy","code":429}}"#);
+    });
+    at(setup, Vec::new(), async |board| {
+        let _waiting = board.ask(Shape::Whole);
+        assert_eq!(board.end().await, ThoughtEnd::Failed(retry(Fault::Status(429))));
+    });
 }
 
 #[test]

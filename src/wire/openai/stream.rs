@@ -144,6 +144,12 @@ impl Passed {
         self.skim.push(bytes, &mut String::new())
     }
 
+    /// Bytes that came.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// What it says instead of an answer, as far as it came.
     #[must_use]
     pub fn error(&self) -> Option<Delta> {
