@@ -6,6 +6,8 @@
 mod commands;
 #[path = "tools/killed.rs"]
 mod killed;
+#[path = "tools/servers.rs"]
+mod servers;
 mod stand_in;
 #[path = "tools/world.rs"]
 mod world;

@@ -1,5 +1,6 @@
 //! What happened in the world. The only way into the agent.
 
+use super::brain::setup::McpSetup;
 use super::brain::speech::{Question, RunId, Saying, ThoughtId, ThoughtNews, ToolResult};
 use super::event::{Event, EventDraft};
 use super::ids::{CallId, DedupeKey, Destination, EventId, LinkId, RequestId, Seq, Ticket};
@@ -420,6 +421,8 @@ pub struct ControllerAnswer {
     pub settings: Vec<Setting>,
     /// The agent's name as the controller knows it.
     pub name: Option<String>,
+    /// Servers of further tools, at most `limits::MCP_SERVERS_MAX`. Kept in memory, never written.
+    pub servers: Vec<McpSetup>,
 }
 
 /// One setting of the controller.

@@ -283,6 +283,14 @@ impl Agent {
         &self.setup
     }
 
+    /// The servers of further tools, the config's before the controller's. Those of the controller may be others after each
+    /// `Outcome::Aiwm`.
+    #[must_use]
+    pub fn tool_servers(&self) -> Vec<brain::setup::McpSetup> {
+        let theirs = self.session.as_ref().map_or(&[][..], Session::servers);
+        self.setup.brain.mcp.iter().chain(theirs).cloned().collect()
+    }
+
     /// The newest durable event.
     #[must_use]
     pub fn durable(&self) -> ids::EventId {

@@ -11,6 +11,7 @@
 //! administrators mend things.
 
 use super::backoff::Backoff;
+use super::brain::setup::McpSetup;
 use super::effect::{BeatStatus, Call};
 use super::input::{AiwmReply, ControllerAnswer, Fault, Generation};
 use super::limits::{BACKOFF_MAX_MS, NOT_OFFERED_RECHECK_MS};
@@ -131,6 +132,11 @@ impl Session {
             last_fault: None,
             work: None,
         }
+    }
+
+    /// The servers of further tools that the controller named.
+    pub fn servers(&self) -> &[McpSetup] {
+        self.answer.as_ref().map_or(&[], |answer| &answer.servers)
     }
 
     /// What the controller last said, and its text in the ledger: goes over into the session of another config.

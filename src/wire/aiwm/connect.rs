@@ -35,6 +35,7 @@ pub(super) fn decode(reply: &HttpReply) -> AiwmReply {
         tools: tools(json),
         settings: json.some("settings").map(normalised).unwrap_or_default(),
         name: name(json),
+        servers: super::servers::servers(json),
     };
     AiwmReply::Connected {
         expires_in_s: expires_in_s(json, &token),

@@ -9,7 +9,8 @@ use crate::agent::setup::Secret;
 use crate::wire::json::{Json, push_name, push_raw, push_text, push_texts};
 use crate::wire::words::cut;
 
-/// The text of `FactKey::Controller`. Secret settings are left out: they come back with the next connect.
+/// The text of `FactKey::Controller`. Secret settings and servers of tools, whose headers are secrets, are left out: they
+/// come back with the next connect.
 #[must_use]
 pub fn controller_to_fact(answer: &ControllerAnswer) -> String {
     let mut out = String::with_capacity(256 + answer.instruction.len());
@@ -47,6 +48,7 @@ pub fn controller_from_fact(text: &str) -> Option<ControllerAnswer> {
         tools: json.some("tools").map(|tools| bounded_texts(tools)),
         settings: json.some("settings")?.fields().filter_map(setting).take(SETTINGS_MAX).collect(),
         name: json.some("name").and_then(|name| Some(cut(&name.text()?, NAME_BYTES_MAX).to_owned())),
+        servers: Vec::new(),
     })
 }
 

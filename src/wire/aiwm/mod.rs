@@ -6,6 +6,7 @@
 
 mod connect;
 mod fact;
+mod servers;
 mod settings;
 
 pub use fact::{controller_from_fact, controller_to_fact};

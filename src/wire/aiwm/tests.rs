@@ -1,7 +1,7 @@
 use super::*;
 use crate::agent::ids::{CorrelationId, LedgerId};
 use crate::agent::input::{ControllerAnswer, Generation, Outcome};
-use crate::agent::limits::{INSTRUCTION_BYTES_MAX, SETTINGS_MAX, TOOLS_MAX};
+use crate::agent::limits::{INSTRUCTION_BYTES_MAX, MCP_SERVERS_MAX, SETTINGS_MAX, TOOLS_MAX};
 use crate::agent::setup::Setup;
 use crate::agent::time::Wall;
 use crate::wire;
@@ -128,6 +128,40 @@ fn generation_b_is_read() {
     assert_eq!(got.answer.instruction, "Be kind.\n\n## Guidelines\n1. Short\n2. Plain");
     assert_eq!((got.answer.tools, got.answer.name), (None, None));
     assert!(!got.fact.contains("t.t.t"));
+    assert!(got.answer.servers.is_empty(), "a server without a URL is none");
+}
+
+#[test]
+fn servers_of_tools_are_read_and_their_tokens_kept_out_of_sight() {
+    let answer = |servers: &str| {
+        connected(&format!(
+            r#"{{"accessToken":"t","instruction":{{}},"settings":{{}},"mcpServers":{servers}}}"#
+        ))
+    };
+    let builtin = r#""Builtin":{"type":"http","url":"http://mcp.test:8001/","headers":{"Authorization":"Bearer s.e.c"}}"#;
+    let got = answer(&format!("{{{builtin}}}"));
+    let [server] = &got.answer.servers[..] else { panic!("{:?}", got.answer.servers) };
+    assert_eq!((&*server.name, &*server.url), ("Builtin", "http://mcp.test:8001/"));
+    assert_eq!(server.headers, [("Authorization".to_owned(), Secret("Bearer s.e.c".to_owned()))]);
+    assert!(!got.fact.contains("s.e.c") && !got.fact.contains("mcp.test"));
+    assert!(!format!("{:?}", got.answer).contains("s.e.c"));
+    for bad in [
+        r#"{"type":"stdio","command":"sh"}"#,
+        r#"{"type":"sse","url":"http://a/"}"#,
+        r#"{"url":"file:///etc/passwd"}"#,
+        r#"{"url":"http://a/","headers":{"X":"a\r\nY: b"}}"#,
+        r#"{"url":"http://a/","headers":{"X\r\nY":"b"}}"#,
+        r#"{"url":"http://a/","headers":{"X":{}}}"#,
+        "7",
+    ] {
+        let got = answer(&format!(r#"{{"bad":{bad},{builtin}}}"#));
+        assert_eq!(got.answer.servers.len(), 1, "{bad}");
+    }
+    let many: Vec<_> = (0..9).map(|n| format!(r#""s{n}":{{"url":"http://a/"}}"#)).collect();
+    assert_eq!(answer(&format!("{{{}}}", many.join(","))).answer.servers.len(), MCP_SERVERS_MAX);
+    for odd in ["[]", "null", "\"x\"", "{}"] {
+        assert!(answer(odd).answer.servers.is_empty(), "{odd}");
+    }
 }
 
 #[test]
