@@ -2,6 +2,7 @@
 
 use super::Agent;
 use super::attention::Cause;
+use super::brain::setup::BudgetSetup;
 use super::deliveries::Delivery;
 use super::effect::{BeatMetrics, Call, Effect};
 use super::event::{JsonText, Severity};
@@ -9,6 +10,7 @@ use super::health::Circumstances;
 use super::ids::Destination;
 use super::input::CommitFault;
 use super::lanes::{Kind, Lane};
+use super::memory::{FactKey, Write};
 use super::registration::Wish;
 use super::session::Session;
 use super::time::Mono;
@@ -21,6 +23,7 @@ impl Agent {
             self.count_stored(&answer);
             self.effects.push_back(Effect::Respond { request, answer });
         }
+        self.run_deciders();
         if self.stopping.is_some() {
             self.run_stopping();
         } else {
@@ -28,6 +31,7 @@ impl Agent {
             self.run_alexos();
             self.run_bus();
             self.run_hooks();
+            self.run_brain();
             if self.health.poll_sample(self.now.mono, &mut self.rng) {
                 self.effects.push_back(Effect::Sample);
             }
@@ -40,8 +44,9 @@ impl Agent {
         if !self.lanes.is_free(Lane::Aiwm, 0) {
             return;
         }
+        let is_busy = self.is_brain_busy();
         let Some(session) = &mut self.session else { return };
-        let Some(mut call) = session.wish(self.now.mono) else { return };
+        let Some(mut call) = session.wish(self.now.mono, is_busy) else { return };
         session.on_started();
         let kind = match &mut call {
             Call::AiwmHeartbeat { metrics, .. } => {
@@ -175,8 +180,14 @@ impl Agent {
         if is_cursor_due && self.journal.is_idle() {
             self.journal.hurry(now);
         }
-        let deliveries = &mut self.deliveries;
-        let moved = || deliveries.iter_mut().filter_map(Delivery::take_write).collect();
+        let at = self.calendar.read(self.now).0;
+        let is_limited = self.setup.brain.budget != BudgetSetup::default();
+        let (deliveries, budgets) = (&mut self.deliveries, &mut self.brain.budgets);
+        let moved = || {
+            let usage = if is_limited { budgets.take_fact(now, at) } else { None };
+            let usage = usage.map(|text| Write::Fact(FactKey::BrainUsage, text));
+            deliveries.iter_mut().filter_map(Delivery::take_write).chain(usage).collect()
+        };
         if let Some((ticket, writes)) = self.journal.poll(now, moved) {
             self.counters.commits += 1;
             self.effects.push_back(Effect::Commit { ticket, writes });
@@ -200,6 +211,7 @@ impl Agent {
             consider((!stopping.has_exited).then_some(stopping.deadline), Timer::Stop);
             return earliest;
         }
+        consider(self.brain_deadline(), Timer::Think);
         consider(self.health.deadline(), Timer::Report);
         if self.lanes.is_free(Lane::Aiwm, 0)
             && let Some((at, timer)) = self.session.as_ref().and_then(Session::deadline)
@@ -245,6 +257,7 @@ impl Agent {
         self.record("chainbot_stopped", Severity::Info, message, metadata);
         self.journal.hurry(self.now.mono);
         self.stop_bus();
+        self.stop_brain();
         self.stopping = Some(super::stopping::Stopping::new(self.now.mono));
         if self.lanes.is_free(Lane::Aiwm, 0)
             && let Some(call) = self.session.as_ref().and_then(|session| session.farewell("agent stops"))

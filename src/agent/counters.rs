@@ -61,6 +61,28 @@ pub struct Counters {
     pub commits: u64,
     /// Commits that failed.
     pub commits_failed: u64,
+    /// Questions of callers, passed through.
+    pub questions_asked: u64,
+    /// Questions to models that were answered to the end.
+    pub questions_answered: u64,
+    /// Questions to models of which nothing, or only a part, came.
+    pub questions_failed: u64,
+    /// Questions and turns turned away because a budget was spent.
+    pub questions_over_budget: u64,
+    /// Tokens of all questions, in and out.
+    pub tokens_used: u64,
+    /// Turns of conversations begun.
+    pub turns_started: u64,
+    /// Turns that ended with an answer.
+    pub turns_completed: u64,
+    /// Turns that ended without one.
+    pub turns_failed: u64,
+    /// Runs of tools begun.
+    pub tools_started: u64,
+    /// Calls of tools that were not made: not allowed, refused, or written wrongly.
+    pub tools_refused: u64,
+    /// Requests for permission.
+    pub approvals_requested: u64,
     /// Answers with an unknown or outdated id.
     pub answers_dropped: u64,
 }

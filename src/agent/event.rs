@@ -101,6 +101,66 @@ impl JsonText {
     }
 }
 
+/// A value in an event's metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field<'a> {
+    /// A string, cut to `FIELD_BYTES_MAX` at a character.
+    Text(&'a str),
+    /// A string as it is.
+    Whole(&'a str),
+    /// A list of strings.
+    Texts(&'a [String]),
+    /// A number.
+    Number(i64),
+    /// `true` or `false`.
+    Flag(bool),
+    /// The key is left out.
+    None,
+}
+
+/// Longest text of `Field::Text` in bytes.
+pub const FIELD_BYTES_MAX: usize = 2 * 1024;
+
+impl JsonText {
+    /// An object of these fields. Keys must need no escape.
+    #[must_use]
+    pub fn of_fields(fields: &[(&str, Field<'_>)]) -> Self {
+        let mut text = String::from("{");
+        for (key, value) in fields.iter().filter(|(_, value)| *value != Field::None) {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            push_json_string(&mut text, key);
+            text.push(':');
+            match *value {
+                Field::Text(value) => {
+                    let mut value = value.to_owned();
+                    super::cut(&mut value, FIELD_BYTES_MAX);
+                    push_json_string(&mut text, &value);
+                }
+                Field::Whole(value) => push_json_string(&mut text, value),
+                Field::Texts(values) => push_list(&mut text, values),
+                Field::Number(value) => text.push_str(&value.to_string()),
+                Field::Flag(value) => text.push_str(if value { "true" } else { "false" }),
+                Field::None => {}
+            }
+        }
+        text.push('}');
+        Self(text)
+    }
+}
+
+fn push_list(text: &mut String, values: &[String]) {
+    text.push('[');
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        push_json_string(text, value);
+    }
+    text.push(']');
+}
+
 /// Appends `value` to `text` as a JSON string (RFC 8259 section 7), quotes included.
 pub fn push_json_string(text: &mut String, value: &str) {
     use std::fmt::Write;

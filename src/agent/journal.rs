@@ -44,6 +44,10 @@ struct Batch {
     bytes: usize,
     waiters: Vec<Waiter>,
     since: Option<Mono>,
+    /// It does not wait for company.
+    is_urgent: bool,
+    /// Which batch it is, counted from 0.
+    place: u64,
 }
 
 impl Batch {
@@ -93,6 +97,8 @@ pub struct Journal {
     state: State,
     last_fault: Option<CommitFault>,
     backoff: Backoff,
+    /// Batches that are durable.
+    durable_batches: u64,
 }
 
 impl Journal {
@@ -108,6 +114,7 @@ impl Journal {
             state: State::Idle,
             last_fault: None,
             backoff: Backoff::new(RETRY_BASE_MS, RETRY_CAP_MS),
+            durable_batches: 0,
         }
     }
 
@@ -133,6 +140,29 @@ impl Journal {
     #[must_use]
     pub fn pending(&self) -> usize {
         self.gathering.writes.len() + self.batch().map_or(0, |batch| batch.writes.len())
+    }
+
+    /// The batch that what is pushed now goes with.
+    #[must_use]
+    pub fn place(&self) -> u64 {
+        self.gathering.place
+    }
+
+    /// Whether everything that went with this batch is durable.
+    #[must_use]
+    pub fn is_durable(&self, place: u64) -> bool {
+        place < self.durable_batches
+    }
+
+    /// Whether there is room for so many bytes more.
+    #[must_use]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.pending() + 8 <= JOURNAL_WRITES_MAX && self.pending_bytes() + bytes <= JOURNAL_BYTES_MAX
+    }
+
+    /// Puts an event of our own into the next commit, room or not: only where few can come, and what they tell must not be lost.
+    pub fn record_always(&mut self, now: Mono, at: Wall, draft: EventDraft) -> Seq {
+        self.push_event(now, at, draft)
     }
 
     fn pending_bytes(&self) -> usize {
@@ -273,6 +303,7 @@ impl Journal {
             State::Faulted { batch, .. } => batch,
             State::Idle | State::Committing { .. } => {
                 let mut batch = std::mem::take(&mut self.gathering);
+                self.gathering.place = batch.place + 1;
                 for write in extra() {
                     batch.push(now, write);
                 }
@@ -288,13 +319,15 @@ impl Journal {
 
     /// Sends the gathered writes, and `extra`, without waiting for more company.
     pub fn hurry(&mut self, now: Mono) {
-        self.gathering.since = Some(Mono(now.0.saturating_sub(COMMIT_GATHER_MS)));
+        self.gathering.since.get_or_insert(now);
+        self.gathering.is_urgent = true;
     }
 
     fn gather_end(&self) -> Option<Mono> {
         let since = self.gathering.since?;
-        let is_urgent =
-            !self.gathering.waiters.is_empty() || self.gathering.writes.len() >= COMMIT_BATCH_RECORDS;
+        let is_urgent = self.gathering.is_urgent
+            || !self.gathering.waiters.is_empty()
+            || self.gathering.writes.len() >= COMMIT_BATCH_RECORDS;
         Some(if is_urgent { since } else { since.plus(COMMIT_GATHER_MS) })
     }
 
@@ -382,6 +415,7 @@ impl Journal {
             _ => None,
         });
         self.durable = newest.max().unwrap_or(self.durable).max(self.durable);
+        self.durable_batches = batch.place + 1;
         self.state = State::Idle;
     }
 

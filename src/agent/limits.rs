@@ -118,6 +118,8 @@ pub const PROVIDERS_MAX: usize = 8;
 pub const MCP_SERVERS_MAX: usize = 4;
 /// Most questions to models under way at once. Beyond: 503 with Retry-After.
 pub const THOUGHTS_MAX: usize = 12;
+/// Most turns under way at once, those that wait for a provider not counted. Beyond: 503 with Retry-After.
+pub const TURNS_MAX: usize = 12;
 /// Tries of one question at one provider before the next is asked.
 pub const THOUGHT_TRIES_MAX: u32 = 3;
 /// Longest wait between two tries at one provider, in milliseconds. A provider that asks for more is left for the next.
@@ -175,4 +177,7 @@ const _: () =
     assert!(CONNECTIONS_PER_ADDRESS_MAX < FOREIGN_EXCHANGES_MAX, "one address must not hold every turn");
 const _: () = assert!(FOREIGN_EXCHANGES_MAX < EXCHANGES_MAX && EXCHANGES_MAX <= CONNECTIONS_MAX);
 const _: () = assert!(CONNECTIONS_PER_ADDRESS_MAX < CONNECTIONS_MAX);
+const _: () =
+    assert!(MESSAGE_BYTES_MAX * 3 <= SESSION_BYTES_MAX as usize, "a message, its calls and results must fit");
+const _: () = assert!(TURNS_MAX <= SESSIONS_MAX && TURNS_MAX <= THOUGHTS_MAX);
 const _: () = assert!(SESSION_BYTES_MAX * 2 <= CONVERSATIONS_BYTES_MAX, "two full conversations must fit");

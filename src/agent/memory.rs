@@ -38,6 +38,8 @@ pub struct SessionMemory {
     pub record: SessionRecord,
     /// The assistant's message whose calls were being made (`TurnRecord::calling`).
     pub calling: Option<Message>,
+    /// Bytes of its messages from `record.first` on; 0 for one that cannot be read. May be shorter than there are messages.
+    pub sizes: Vec<u32>,
 }
 
 /// A ledger was damaged, and this is what became of it.

@@ -26,6 +26,7 @@ mod acting;
 pub mod attention;
 pub mod backoff;
 pub mod brain;
+mod brain_routing;
 pub mod bus;
 mod bus_routing;
 pub mod calendar;
@@ -53,6 +54,7 @@ mod stopping;
 mod tests;
 pub mod time;
 pub mod timers;
+mod turn_routing;
 mod view;
 
 use std::collections::VecDeque;
@@ -118,6 +120,7 @@ pub struct Agent {
     next_hook: usize,
     health: HealthKeeper,
     attention: Attention,
+    brain: brain::Brain,
     stopping: Option<Stopping>,
 }
 
@@ -127,7 +130,7 @@ const SAMPLE_INTERVAL_MS: u64 = 60_000;
 impl Agent {
     /// An agent with what the ledger held. `seed` feeds jitter and correlation ids.
     #[must_use]
-    pub fn new(setup: Setup, memory: Memory, seed: u64, now: Now) -> Self {
+    pub fn new(setup: Setup, mut memory: Memory, seed: u64, now: Now) -> Self {
         let floor = setup.built_at.max(memory.newest_at.unwrap_or_default());
         let interval = setup.alexos.as_ref().map_or(SAMPLE_INTERVAL_MS, |alexos| alexos.health_interval_ms);
         let mut agent = Self {
@@ -146,10 +149,12 @@ impl Agent {
             next_hook: 0,
             health: HealthKeeper::new(interval, now.mono),
             attention: Attention::default(),
+            brain: brain::Brain::default(),
             stopping: None,
             setup,
         };
         agent.furnish(&memory);
+        agent.furnish_brain(&mut memory);
         agent.record_start(&memory);
         agent
     }

@@ -35,14 +35,14 @@ impl Agent {
             Input::BusRefused { link, status } => self.on_bus_refused(link, status),
             Input::BusMessage { link, message, known } => self.on_bus_message(link, message, known),
             Input::BusClosed { link, end } => self.on_bus_closed(link, end),
-            Input::Ask { .. }
-            | Input::Say { .. }
-            | Input::CallerLeft { .. }
-            | Input::Thought { .. }
-            | Input::ToolDone { .. }
-            | Input::Decide { .. }
-            | Input::Forget { .. }
-            | Input::StopTurn { .. } => self.counters.answers_dropped += 1,
+            Input::Ask { request, question } => self.on_ask(request, question),
+            Input::Say { request, saying } => self.on_say(request, *saying),
+            Input::CallerLeft { request } => self.on_caller_left(request),
+            Input::Thought { thought, news } => self.on_thought(thought, news),
+            Input::ToolDone { run, result } => self.on_tool_done(run, result),
+            Input::Decide { request, approval, is_yes, by } => self.on_decide(request, approval, is_yes, &by),
+            Input::Forget { request, session } => self.on_forget(request, session),
+            Input::StopTurn { session } => self.on_stop_turn(&session),
             Input::Sampled(sample) => self.on_sampled(*sample),
             Input::Reconfigured(setup) => self.on_reconfigured(*setup),
             Input::StopAsked(reason) => self.on_stop_asked(reason),
@@ -104,6 +104,7 @@ impl Agent {
         for (request, answer) in answers {
             self.effects.push_back(Effect::Respond { request, answer });
         }
+        self.on_brain_commit_failed(fault);
     }
 
     pub(super) fn count_stored(&mut self, answer: &IntakeAnswer) {
@@ -219,6 +220,10 @@ impl Agent {
             self.setup.alexos.as_ref().map_or(SAMPLE_INTERVAL_MS, |alexos| alexos.health_interval_ms);
         self.health.set_interval(interval);
         self.refurnish_deliveries();
+        if old.brain != self.setup.brain {
+            self.reconfigure_brain();
+        }
+        self.wake_turns();
         log::info!("config_reloaded");
     }
 

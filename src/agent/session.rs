@@ -145,9 +145,15 @@ impl Session {
         (self.answer, self.fact)
     }
 
-    /// The next call, if one is due. At most one is in flight.
+    /// What the controller last said, in this run or one before.
     #[must_use]
-    pub fn wish(&self, now: Mono) -> Option<Call> {
+    pub fn answer(&self) -> Option<&ControllerAnswer> {
+        self.answer.as_ref()
+    }
+
+    /// The next call, if one is due. At most one is in flight. `is_busy` goes into a heartbeat.
+    #[must_use]
+    pub fn wish(&self, now: Mono, is_busy: bool) -> Option<Call> {
         if self.is_calling {
             return None;
         }
@@ -157,7 +163,11 @@ impl Session {
         let token = self.token.as_ref()?;
         (self.may_beat() && self.beat_at <= now).then(|| Call::AiwmHeartbeat {
             token: token.secret.clone(),
-            status: if self.says_online { BeatStatus::Online } else { BeatStatus::Idle },
+            status: match is_busy {
+                true => BeatStatus::Busy,
+                false if self.says_online => BeatStatus::Online,
+                false => BeatStatus::Idle,
+            },
             metrics: None,
         })
     }
@@ -440,13 +450,13 @@ mod tests {
     }
 
     fn connect(session: &mut Session, now: u64, reply: AiwmReply) -> Change {
-        assert_eq!(session.wish(Mono(now)), Some(Call::AiwmConnect), "at {now}");
+        assert_eq!(session.wish(Mono(now), false), Some(Call::AiwmConnect), "at {now}");
         session.on_started();
         session.on_connect(Mono(now), Wall(1), reply, &mut Rng::new(3))
     }
 
     fn beat(session: &mut Session, now: u64, reply: AiwmReply) -> Change {
-        assert!(matches!(session.wish(Mono(now)), Some(Call::AiwmHeartbeat { .. })), "at {now}");
+        assert!(matches!(session.wish(Mono(now), false), Some(Call::AiwmHeartbeat { .. })), "at {now}");
         session.on_started();
         session.on_beat(Mono(now), reply, &mut Rng::new(3))
     }
@@ -510,7 +520,7 @@ mod tests {
         beat(&mut session, 0, TAKEN);
         let renew_at = session.token.as_ref().expect("a token").renew_at.0;
         assert!((78_660_000..=82_800_000).contains(&renew_at), "{renew_at}");
-        assert_eq!(session.wish(Mono(renew_at)), Some(Call::AiwmConnect));
+        assert_eq!(session.wish(Mono(renew_at), false), Some(Call::AiwmConnect));
         connect(&mut session, renew_at, LOST);
         beat(&mut session, renew_at, TAKEN);
         let retry = due(&session);
@@ -534,14 +544,14 @@ mod tests {
         beat(&mut session, 0, AiwmReply::AgentGone);
         assert_eq!(session.status(Mono(0)).state, "gone");
         assert!(due(&session) >= 810_000);
-        assert_eq!(session.wish(Mono(800_000)), None, "no heartbeat without a token");
+        assert_eq!(session.wish(Mono(800_000), false), None, "no heartbeat without a token");
     }
 
     #[test]
     fn a_controller_that_does_not_know_online_is_sent_idle_for_good() {
         let mut session = Session::new(&AiwmSetup { prefers_online: true, ..setup() }, None, None, Mono(0));
         connect(&mut session, 0, welcome("t"));
-        let status = |session: &Session| match session.wish(Mono(0)) {
+        let status = |session: &Session| match session.wish(Mono(0), false) {
             Some(Call::AiwmHeartbeat { status, .. }) => status,
             other => panic!("a heartbeat is due, not {other:?}"),
         };

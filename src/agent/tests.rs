@@ -11,6 +11,7 @@ use super::setup::{AiwmSetup, AlexosSetup, HookSetup, Identity, Secret, Setup};
 use super::time::{Mono, Now, Wall};
 use super::{Agent, limits};
 
+mod brain;
 mod bus;
 
 const T0: i64 = 1_790_000_000_000;

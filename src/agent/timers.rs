@@ -23,6 +23,8 @@ pub enum Timer {
     Connect,
     /// Heartbeat to AIWM.
     Beat,
+    /// Ask a model again, go on with a turn, or take no answer for a no.
+    Think,
     /// Stopping has taken long enough.
     Stop,
 }

@@ -28,9 +28,9 @@ impl Agent {
             },
             alexos: self.alexos_status(now),
             aiwm: self.session.as_ref().map(|session| session.status(now.mono)),
-            brain: super::brain::status::BrainStatus::default(),
             destinations: self.deliveries.iter().map(|delivery| delivery.status(now.mono, durable)).collect(),
             sample: self.health.sample(),
+            brain: self.brain_status(now),
             counters: &self.counters,
         }
     }
@@ -60,7 +60,7 @@ impl Agent {
             active_workflows: 0,
             workflow_blockers: Vec::new(),
             attention: self.attention.reason().map(str::to_owned),
-            gpt_status: "not_configured",
+            gpt_status: self.brain_status(self.now).word(),
             active_agents: 1,
             sample: self.health.sample().cloned().unwrap_or_default(),
         }

@@ -15,6 +15,7 @@ use super::read::ReadFault;
 use super::record::{CHUNK_BYTES_MAX, Tag, parts_of, seal, unseal};
 use super::talk_codec::{decode_message, decode_record, encode_message, encode_record};
 use crate::agent::brain::speech::{Message, SessionRecord, is_session_name};
+use crate::agent::limits::SESSION_MESSAGES_MAX;
 use crate::agent::memory::{SessionMemory, Write};
 
 type Bytes = &'static [u8];
@@ -305,10 +306,28 @@ impl Ledger {
             Ok(self.messages(name, number, number, 0)?.pop().map(|(_, message)| message))
         };
         let recalled = records.into_iter().map(|(name, record)| {
-            let calling = calling(&name, &record)?;
-            Ok(SessionMemory { name, record, calling })
+            let (calling, sizes) = (calling(&name, &record)?, self.sizes(&name, &record)?);
+            Ok(SessionMemory { name, record, calling, sizes })
         });
         recalled.collect()
+    }
+
+    /// Bytes of the messages that a conversation's record names, one after the other.
+    fn sizes(&self, session: &str, record: &SessionRecord) -> Result<Vec<u32>, ReadFault> {
+        self.reading(|reading| {
+            let count = record.next.saturating_sub(record.first).min(2 * SESSION_MESSAGES_MAX);
+            let mut sizes = vec![0; count as usize];
+            let Some(talks) = open(reading)? else { return Ok(sizes) };
+            for (number, size) in (record.first..).zip(&mut sizes) {
+                let key = message_key(session, number);
+                let Some(value) = talks.get(key.as_str())? else { continue };
+                let bytes = whole(&talks, &key, value.value())?;
+                if let Some(message) = bytes.and_then(|bytes| decode_message(&bytes).ok()) {
+                    *size = u32::try_from(message.bytes()).unwrap_or(u32::MAX);
+                }
+            }
+            Ok(sizes)
+        })
     }
 }
 

@@ -22,6 +22,37 @@
 //! | `question_queued` | it waits for a provider | `session` |
 //! | `provider_down`, `provider_up` | a circuit opened or closed | `provider`, `model`, `reason` |
 
+pub mod budget;
+pub mod permission;
+pub mod providers;
+pub mod questions;
+pub mod sessions;
 pub mod setup;
 pub mod speech;
 pub mod status;
+pub mod turns;
+
+use budget::Budgets;
+use providers::Providers;
+use questions::Questions;
+use sessions::Sessions;
+
+use crate::agent::effect::DecisionAnswer;
+use crate::agent::ids::RequestId;
+
+/// The parts of the brain. `brain_routing.rs` and `turn_routing.rs` bring them together.
+#[derive(Debug, Default)]
+pub struct Brain {
+    /// Whom to ask.
+    pub providers: Providers,
+    /// What each caller may ask.
+    pub budgets: Budgets,
+    /// What is being asked.
+    pub questions: Questions,
+    /// The conversations and their turns.
+    pub sessions: Sessions,
+    /// Those who decided or forgot something and are told once it is durable: with which batch of the journal.
+    pub deciders: Vec<(RequestId, u64, DecisionAnswer)>,
+    /// Runs of tools so far.
+    pub last_run: u64,
+}
