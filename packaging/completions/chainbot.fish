@@ -1,10 +1,12 @@
 # Made by `cargo run --example gen` from the table of commands: do not edit.
-set -l first run check config status events webhook ledger service version help
+set -l first run check config status events chat approvals webhook ledger service version help
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a run -d 'Run the agent until it is stopped (also without any command)'
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a check -d 'Check the config file and the environment, and name every fault'
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a config -d 'show, docs'
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a status -d 'Ask the running agent how it is'
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a events -d 'Print the events that the ledger keeps, oldest first'
+complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a chat -d 'Talk with a model through the running agent'
+complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a approvals -d 'List the calls of tools about which a person is asked, allow or refuse one'
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a webhook -d 'sign, verify, send'
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a ledger -d 'verify, stats, compact, salvage'
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a service -d 'install, uninstall, status'
@@ -20,6 +22,12 @@ complete -c chainbot -n "__fish_seen_subcommand_from events" -l type -x -d 'Only
 complete -c chainbot -n "__fish_seen_subcommand_from events" -l severity -x -d 'Only info, warning, error or critical; several with commas'
 complete -c chainbot -n "__fish_seen_subcommand_from events" -s n -l limit -x -d 'Stop after this many events'
 complete -c chainbot -n "__fish_seen_subcommand_from events" -l json -d 'Print JSON for programs instead of text for people'
+complete -c chainbot -n "__fish_seen_subcommand_from chat" -l agent -x -d 'The conversation to go on with, 1 to 64 of A-Z a-z 0-9 . _ - (default: terminal)'
+complete -c chainbot -n "__fish_seen_subcommand_from chat" -l model -x -d 'Ask for this model'
+complete -c chainbot -n "__fish_seen_subcommand_from chat" -l persona -x -d 'general_assistant, code_assistant, creative_writer or analyst'
+complete -c chainbot -n "__fish_seen_subcommand_from approvals" -l allow -x -d 'Allow this call'
+complete -c chainbot -n "__fish_seen_subcommand_from approvals" -l refuse -x -d 'Refuse this call'
+complete -c chainbot -n "__fish_seen_subcommand_from approvals" -l json -d 'Print JSON for programs instead of text for people'
 complete -c chainbot -f -n "__fish_seen_subcommand_from webhook; and not __fish_seen_subcommand_from sign verify send" -a sign -d 'Print the Standard Webhooks headers that sign a body'
 complete -c chainbot -n "__fish_seen_subcommand_from webhook; and __fish_seen_subcommand_from sign" -l secret -x -d 'The signing secret (whsec_...). Others can see it in the list of processes: prefer CHAINBOT_WEBHOOK_SECRET'
 complete -c chainbot -n "__fish_seen_subcommand_from webhook; and __fish_seen_subcommand_from sign" -l id -x -d 'The webhook-id'

@@ -120,6 +120,8 @@ pub const MCP_SERVERS_MAX: usize = 4;
 pub const THOUGHTS_MAX: usize = 12;
 /// Most turns under way at once, those that wait for a provider not counted. Beyond: 503 with Retry-After.
 pub const TURNS_MAX: usize = 12;
+/// Most callers of the open port that wait for a model or a turn at once. Beyond: 503 with Retry-After.
+pub const ASKERS_MAX: usize = 12;
 /// Tries of one question at one provider before the next is asked.
 pub const THOUGHT_TRIES_MAX: u32 = 3;
 /// Longest wait between two tries at one provider, in milliseconds. A provider that asks for more is left for the next.
@@ -169,6 +171,7 @@ pub const MCP_ABOUT_BYTES_MAX: usize = 400;
 /// How long stopping may take, in milliseconds. Beyond: the process ends without the peers' answers.
 pub const STOP_TIME_MAX_MS: u64 = 1_800;
 
+const _: () = assert!(ASKERS_MAX < EXCHANGES_MAX, "those who ask models must not hold every turn");
 const _: () = assert!(HOOK_CALLS_MAX + 2 <= CALLS_MAX, "ALEX OS and AIWM need a place each");
 const _: () = assert!(BODY_BYTES_MAX * 2 <= JOURNAL_BYTES_MAX, "two largest events must fit the journal");
 const _: () = assert!(COMMIT_BATCH_RECORDS <= JOURNAL_WRITES_MAX);

@@ -11,6 +11,7 @@ use hmac_sha256::Hash;
 use super::problem::{Kind, Problem};
 use super::routes::{Role, Route};
 use super::{Request, Response, View, shown};
+use crate::agent::brain::speech::Caller;
 use crate::agent::setup::Secret;
 
 /// The secrets of the open port, and the names it goes by. Made by the shell from the config.
@@ -106,6 +107,21 @@ pub(super) fn role(security: &Security, request: &Request<'_>) -> Role {
         || bearer(request).is_some_and(|given| is_secret(security, given))
         || request.header("x-api-key").is_some_and(|given| is_secret(security, given));
     if is_known { Role::Admin } else { Role::Open }
+}
+
+/// Whose budget a caller's questions are counted against.
+pub(super) fn caller(security: &Security, request: &Request<'_>) -> Caller {
+    let shows = |secret: &Option<Secret>| {
+        let given = bearer(request).into_iter().chain(request.header("x-api-key"));
+        secret
+            .as_ref()
+            .is_some_and(|secret| given.fold(false, |found, given| found | is_equal(&secret.0, given)))
+    };
+    match (shows(&security.token), shows(&security.api_key)) {
+        (true, _) => Caller::Token,
+        (false, true) => Caller::ApiKey,
+        (false, false) => Caller::Loopback,
+    }
 }
 
 fn bearer<'a>(request: &Request<'a>) -> Option<&'a str> {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::View;
+use crate::agent::brain::status::ProviderState;
 use crate::agent::counters::Counters;
 use crate::agent::effect::Health;
 use crate::agent::status::{AlexosStatus, DestinationStatus};
@@ -93,6 +94,7 @@ pub(super) fn render(view: &View<'_>) -> String {
     agent(view, &mut page);
     alexos(view.status.alexos.as_ref(), &mut page);
     destinations(&view.status.destinations, &mut page);
+    brain(view, &mut page);
     ledger(view, &mut page);
     machine(view, &mut page);
     process(view, &mut page);
@@ -170,6 +172,47 @@ fn destinations(destinations: &[DestinationStatus], page: &mut Page) {
         for state in DESTINATION_STATES {
             let labels = format!("{prefix}{}", label("state", state));
             page.row(name, &labels, u8::from(state == destination.state));
+        }
+    }
+}
+
+fn brain(view: &View<'_>, page: &mut Page) {
+    let brain = &view.status.brain;
+    if brain.providers.is_empty() {
+        return;
+    }
+    for (name, kind, help) in [
+        (
+            "chainbot_model_provider_up",
+            "gauge",
+            "Whether the provider is asked: 0 while its circuit is open.",
+        ),
+        ("chainbot_model_questions_answered_total", "counter", "Questions that the provider answered."),
+        ("chainbot_model_questions_failed_total", "counter", "Questions that came to nothing there."),
+    ] {
+        page.family(name, kind, help);
+        for provider in &brain.providers {
+            let value = match name {
+                "chainbot_model_provider_up" => u64::from(provider.state != ProviderState::Down),
+                "chainbot_model_questions_answered_total" => provider.answered,
+                _ => provider.failed,
+            };
+            page.row(name, &label("provider", provider.name), value);
+        }
+    }
+    page.gauge("chainbot_model_questions_under_way", "Questions to providers under way.", brain.under_way);
+    page.gauge("chainbot_conversations", "Conversations kept.", brain.sessions.len());
+    page.gauge("chainbot_approvals_pending", "Calls of tools that wait for a person.", brain.approvals.len());
+    for (name, help) in [
+        ("chainbot_model_requests_used", "Questions of the caller within the window."),
+        ("chainbot_model_tokens_used", "Tokens of the caller, in and out, within the window."),
+    ] {
+        page.family(name, "gauge", help);
+        for usage in &brain.usage {
+            let used = if name == "chainbot_model_requests_used" { usage.requests } else { usage.tokens };
+            let caller = label("caller", usage.caller.as_str());
+            page.row(name, &format!("{caller},{}", label("window", "hour")), used.0);
+            page.row(name, &format!("{caller},{}", label("window", "day")), used.1);
         }
     }
 }

@@ -6,6 +6,8 @@
 //! signatures (`wire/`), the events themselves (`ledger/`).
 
 pub mod access;
+pub mod brain;
+pub mod commands;
 pub mod events;
 pub mod intake;
 pub mod metrics;
@@ -45,7 +47,7 @@ use crate::wire::windows::Window;
 
 use problem::Kind;
 use router::Found;
-use routes::{Endpoint, ROUTES, Route, Shape, SocketKind};
+use routes::{BrainAsk, Endpoint, ROUTES, Route, Shape, SocketKind};
 
 /// A request whose head was framed and whose body was read whole (at most `limits::BODY_BYTES_MAX`) by the shell.
 #[derive(Clone, Copy)]
@@ -168,7 +170,7 @@ impl Response {
         Self::text(status, shape.content_type(), body)
     }
 
-    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
@@ -194,6 +196,8 @@ pub enum Decision {
     Follow(Follow),
     /// Make this connection a WebSocket, if there is a place for one.
     Socket(Plan),
+    /// Do this with the brain, and answer with the functions of `brain`.
+    Brain(Box<brain::Asked>),
     /// Send everybody at a window this, and answer with `sockets::broadcast_answer`.
     Broadcast {
         /// Where.
@@ -231,12 +235,27 @@ fn decide(view: &View<'_>, request: &Request<'_>) -> Result<Decision, Response> 
     match route.endpoint {
         Endpoint::Broadcast => return sockets::broadcast(view, request),
         Endpoint::EventStream => return follow(view, request),
+        Endpoint::Brain(ask) => return ask_brain(view, request, ask),
         _ => {}
     }
     if route.endpoint == Endpoint::Events {
         return Ok(Decision::Events(events::parse(request.query, view.status.ledger.id)?));
     }
     Ok(Decision::Answer(answer(view, route, role)))
+}
+
+fn ask_brain(view: &View<'_>, request: &Request<'_>, ask: BrainAsk) -> Result<Decision, Response> {
+    let caller = access::caller(view.security, request);
+    let asked = match ask {
+        BrainAsk::Question => brain::question(request, caller, view.status.at),
+        BrainAsk::Message => brain::message(request, caller),
+        BrainAsk::Completion => brain::completion(request, caller),
+        BrainAsk::Show => brain::show(request),
+        BrainAsk::Forget => brain::forget(request),
+        BrainAsk::Stop => brain::stop(request),
+        BrainAsk::Decide => brain::decision(request, caller),
+    };
+    asked.map(|asked| Decision::Brain(Box::new(asked)))
 }
 
 /// What an `EventSource` that lost its connection has seen goes before what its address says.
@@ -304,7 +323,15 @@ fn made(view: &View<'_>, route: &Route, role: routes::Role) -> (u16, String) {
         Endpoint::WebhookService => (200, chainbot::webhook_service(view)),
         Endpoint::WebhookHealth => (200, chainbot::webhook_health(view)),
         Endpoint::Socket(_) => (200, views::socket_health(view)),
+        Endpoint::GptHealth => (200, brain::healthy(&view.status.brain)),
+        Endpoint::ProviderStatus => (200, brain::provider_status(&view.status.brain)),
+        Endpoint::Personas => (200, brain::persona_list()),
+        Endpoint::Models => (200, brain::models(&view.setup.brain)),
+        Endpoint::OpenAiModels => (200, brain::openai_models(&view.setup.brain)),
+        Endpoint::Conversations => (200, brain::conversations(&view.status.brain)),
+        Endpoint::Approvals => (200, brain::pending(&view.status.brain)),
         Endpoint::Webhook(_)
+        | Endpoint::Brain(_)
         | Endpoint::Events
         | Endpoint::EventStream
         | Endpoint::Broadcast

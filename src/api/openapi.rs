@@ -72,6 +72,18 @@ fn operation(json: &mut Json, route: &Route) {
         Takes::EventsQuery => events_parameters(json, true),
         Takes::FollowQuery | Takes::SocketQuery => events_parameters(json, false),
         Takes::Broadcast => broadcast_input(json),
+        Takes::SessionQuery => {
+            json.key("parameters").open('[');
+            parameter(
+                json,
+                "query",
+                "session_id",
+                "The conversation; without it, the default one",
+                r#"{"type":"string"}"#,
+            );
+            json.close(']');
+        }
+        Takes::Body(shape) => body(json, shape),
         Takes::Webhook(shape) => webhook_input(json, shape),
     }
     responses(json, route);
@@ -158,6 +170,10 @@ fn webhook_input(json: &mut Json, shape: Shape) {
         reference(json, "parameters", component);
     }
     json.close(']');
+    body(json, shape);
+}
+
+fn body(json: &mut Json, shape: Shape) {
     json.key("requestBody").open('{');
     json.key("required").boolean(true);
     json.key("content").open('{');
@@ -236,13 +252,15 @@ pub(super) fn reason(status: u16) -> &'static str {
     match status {
         101 => "The connection is a WebSocket from here on",
         200 => "Done",
+        202 => "Kept, to be answered later",
         400 => "A header or the body cannot be read",
         401 => "Credential or signature missing or wrong",
         403 => "Not allowed, or from another site",
-        404 => "No such window",
+        404 => "There is none of this name",
         413 => "Body too large",
         415 => "Body type not supported",
         422 => "Fields or parameters not valid",
+        429 => "Budget spent; see Retry-After",
         426 => "The path is a WebSocket",
         503 => "Cannot be served at the moment; see Retry-After",
         507 => "Disk full; see Retry-After",

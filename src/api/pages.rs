@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::events::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::openapi::reason;
 use super::problem::Kind;
-use super::routes::{Route, Shape, Takes};
+use super::routes::{Method, Route, Shape, Takes};
 use super::schemas;
 
 const INTRO: &[&str] = &[
@@ -30,7 +30,13 @@ fn curl(route: &Route) -> String {
         Takes::Broadcast => {
             format!("curl '{url}?message_type=alert' -H 'content-type: application/json' -d '{{}}'")
         }
-        Takes::Nothing => format!("curl {url}"),
+        Takes::Nothing if route.method == Method::Delete => format!("curl -X DELETE {url}"),
+        Takes::Nothing if route.method == Method::Post => format!("curl -X POST {url}"),
+        Takes::Nothing | Takes::SessionQuery => format!("curl {url}"),
+        Takes::Body(shape) => {
+            let body = schemas::example(shape);
+            format!("curl {url} -H 'content-type: application/json' -d '{body}'")
+        }
         Takes::EventsQuery => format!("curl '{url}?limit=10&type=workflow_*'"),
         Takes::Webhook(shape) => {
             let body = schemas::example(shape);
@@ -60,7 +66,10 @@ fn input(route: &Route) -> Option<String> {
         Takes::Broadcast => Some(
             "Query: `message_type`, one of the 26 types. Body: JSON object, the message's `data`.".to_owned(),
         ),
-        Takes::Webhook(shape) => Some(format!("Body: JSON object `{}`.", name(shape))),
+        Takes::SessionQuery => {
+            Some("Query: `session_id`; without it, the conversation `default`.".to_owned())
+        }
+        Takes::Body(shape) | Takes::Webhook(shape) => Some(format!("Body: JSON object `{}`.", name(shape))),
     }
 }
 

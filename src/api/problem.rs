@@ -35,6 +35,14 @@ pub enum Kind {
     InvalidFields,
     /// A query parameter is not right.
     InvalidParameters,
+    /// A model upstream refused the question.
+    ModelRefused,
+    /// The caller's budget is spent.
+    BudgetSpent,
+    /// No model upstream is configured.
+    NoModel,
+    /// No model upstream answers.
+    ModelsDown,
     /// Too much waits already.
     Busy,
     /// The ledger cannot be written.
@@ -47,7 +55,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, by status.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::BadHeader,
         Self::NotJson,
         Self::Unauthorized,
@@ -61,7 +69,11 @@ impl Kind {
         Self::WrongHost,
         Self::InvalidFields,
         Self::InvalidParameters,
+        Self::ModelRefused,
         Self::UpgradeRequired,
+        Self::BudgetSpent,
+        Self::NoModel,
+        Self::ModelsDown,
         Self::Busy,
         Self::LedgerFault,
         Self::Stopping,
@@ -86,6 +98,10 @@ impl Kind {
             Self::InvalidFields => (422, "invalid-fields", "Fields not valid"),
             Self::InvalidParameters => (422, "invalid-parameters", "Query parameters not valid"),
             Self::UpgradeRequired => (426, "upgrade-required", "WebSocket wanted"),
+            Self::ModelRefused => (422, "model-refused", "Model refused the question"),
+            Self::BudgetSpent => (429, "budget-spent", "Budget spent"),
+            Self::NoModel => (503, "no-model", "No model configured"),
+            Self::ModelsDown => (503, "models-down", "No model answers"),
             Self::Busy => (503, "busy", "Too much waits already"),
             Self::LedgerFault => (503, "ledger-fault", "Ledger cannot be written"),
             Self::Stopping => (503, "stopping", "Agent is stopping"),

@@ -25,6 +25,7 @@ pub fn find<'r>(table: &'r [Route], method: &str, path: &str) -> Found<'r> {
     let wanted = match method {
         "GET" | "HEAD" => Method::Get,
         "POST" => Method::Post,
+        "DELETE" => Method::Delete,
         "OPTIONS" => return Found::Options,
         _ => return Found::WrongMethod,
     };
@@ -44,6 +45,9 @@ pub fn allow(table: &[Route], path: &str) -> String {
     }
     if has(Method::Post) {
         allow.push_str("POST, ");
+    }
+    if has(Method::Delete) {
+        allow.push_str("DELETE, ");
     }
     allow.push_str("OPTIONS");
     allow
@@ -124,7 +128,8 @@ mod tests {
         assert_eq!(find(ROUTES, "HEAD", "/api/webhooks/chainbot/event"), Found::WrongMethod);
         assert_eq!(allow(ROUTES, "/api/webhooks/chainbot/event"), "POST, OPTIONS");
         assert_eq!(allow(ROUTES, "/api/webhooks/chainbot/health"), "GET, HEAD, POST, OPTIONS");
-        assert_eq!(allow(ROUTES, "*"), "GET, HEAD, POST, OPTIONS");
+        assert_eq!(allow(ROUTES, "*"), "GET, HEAD, POST, DELETE, OPTIONS");
+        assert_eq!(allow(ROUTES, "/api/gpt/conversation/a"), "GET, HEAD, DELETE, OPTIONS");
     }
 
     #[test]

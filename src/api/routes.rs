@@ -38,6 +38,8 @@ pub enum Method {
     Get,
     /// Brings.
     Post,
+    /// Takes away.
+    Delete,
 }
 
 impl Method {
@@ -47,6 +49,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Delete => "DELETE",
         }
     }
 }
@@ -64,6 +67,10 @@ pub enum Takes {
     SocketQuery,
     /// `message_type`, and a JSON object.
     Broadcast,
+    /// `session_id`.
+    SessionQuery,
+    /// A JSON object of this schema.
+    Body(Shape),
     /// A JSON object of this schema; `webhook-id` or `Idempotency-Key`; a signature where secrets are configured.
     Webhook(Shape),
 }
@@ -121,6 +128,41 @@ pub enum Endpoint {
     WebhookHealth,
     /// `intake::take`.
     Webhook(WebhookKind),
+    /// Decided in `brain::read`, answered by the shell with `brain::answers`.
+    Brain(BrainAsk),
+    /// `brain::healthy`.
+    GptHealth,
+    /// `brain::provider_status`.
+    ProviderStatus,
+    /// `brain::personas`.
+    Personas,
+    /// `brain::models`.
+    Models,
+    /// `openai::models`.
+    OpenAiModels,
+    /// `brain::conversations`.
+    Conversations,
+    /// `brain::pending`.
+    Approvals,
+}
+
+/// What a route asks of the brain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrainAsk {
+    /// `brain::question`.
+    Question,
+    /// `brain::message`.
+    Message,
+    /// `brain::completion`.
+    Completion,
+    /// `brain::show`.
+    Show,
+    /// `brain::forget`.
+    Forget,
+    /// `brain::stop`.
+    Stop,
+    /// `brain::decision`.
+    Decide,
 }
 
 /// One row of the table.
@@ -200,6 +242,49 @@ const SOCKET_QUERY_ANSWERS: &[(u16, Shape)] = &[
     (422, Shape::Problem),
     (426, Shape::Problem),
     (503, Shape::Problem),
+];
+
+const fn brain(
+    method: Method,
+    path: &'static str,
+    takes: Takes,
+    answers: &'static [(u16, Shape)],
+    ask: BrainAsk,
+    summary: &'static str,
+) -> Route {
+    let (endpoint, role) = (Endpoint::Brain(ask), Role::Operator);
+    Route { method, path, is_doubled: true, role, takes, answers, summary, endpoint }
+}
+
+const SAY_ANSWERS: &[(u16, Shape)] = &[
+    (200, Shape::ChatAnswer),
+    (202, Shape::Queued),
+    (400, Shape::Problem),
+    (413, Shape::Problem),
+    (415, Shape::Problem),
+    (422, Shape::Problem),
+    (429, Shape::Problem),
+    (503, Shape::Problem),
+];
+
+const COMPLETION_ANSWERS: &[(u16, Shape)] = &[
+    (200, Shape::CompletionAnswer),
+    (202, Shape::Queued),
+    (400, Shape::Problem),
+    (413, Shape::Problem),
+    (415, Shape::Problem),
+    (422, Shape::Problem),
+    (429, Shape::Problem),
+    (503, Shape::Problem),
+];
+
+const OPENAI_ANSWERS: &[(u16, Shape)] = &[
+    (200, Shape::OpenAiAnswer),
+    (202, Shape::Queued),
+    (400, Shape::OpenAiError),
+    (415, Shape::OpenAiError),
+    (429, Shape::OpenAiError),
+    (503, Shape::OpenAiError),
 ];
 
 const fn open(route: Route) -> Route {
@@ -361,6 +446,126 @@ pub const ROUTES: &[Route] = &[
         Endpoint::SocketStatus,
         "How many WebSockets are open in each window",
     ),
+    Route {
+        is_doubled: false,
+        ..brain(
+            Method::Post,
+            "/v1/chat/completions",
+            Takes::Body(Shape::OpenAiQuestion),
+            OPENAI_ANSWERS,
+            BrainAsk::Question,
+            "A question to a model, in OpenAI's shape: routed, within budgets, keys kept here",
+        )
+    },
+    get("/v1/models", &[(200, Shape::OpenAiModels)], Endpoint::OpenAiModels, "The models, in OpenAI's shape"),
+    brain(
+        Method::Post,
+        "/api/chat",
+        Takes::Body(Shape::ChatQuestion),
+        SAY_ANSWERS,
+        BrainAsk::Message,
+        "Chat: with a `session_id` said to that conversation, else its `messages` are passed through; lines of JSON with `stream`",
+    ),
+    brain(
+        Method::Post,
+        "/chat/message",
+        Takes::Body(Shape::ChatQuestion),
+        SAY_ANSWERS,
+        BrainAsk::Message,
+        "The same under the desktop's name",
+    ),
+    Route {
+        role: Role::Viewer,
+        ..brain(
+            Method::Get,
+            "/chat/history",
+            Takes::SessionQuery,
+            &[(200, Shape::Conversation), (404, Shape::Problem), (503, Shape::Problem)],
+            BrainAsk::Show,
+            "The messages of a conversation",
+        )
+    },
+    doubled(get(
+        "/chat/sessions",
+        &[(200, Shape::Conversations)],
+        Endpoint::Conversations,
+        "The conversations, the one spoken to last first",
+    )),
+    brain(
+        Method::Post,
+        "/api/gpt/completion",
+        Takes::Body(Shape::CompletionQuestion),
+        COMPLETION_ANSWERS,
+        BrainAsk::Completion,
+        "Says the prompt to the conversation of `agent_id`",
+    ),
+    doubled(get("/api/gpt/health", &[(200, Shape::GptHealth)], Endpoint::GptHealth, "How the models are")),
+    doubled(get(
+        "/api/gpt/providers/status",
+        &[(200, Shape::ProviderStatus)],
+        Endpoint::ProviderStatus,
+        "Each provider of models, and what it did",
+    )),
+    doubled(get(
+        "/api/gpt/personas",
+        &[(200, Shape::Personas)],
+        Endpoint::Personas,
+        "The personas that a conversation may have",
+    )),
+    Route {
+        role: Role::Viewer,
+        ..brain(
+            Method::Get,
+            "/api/gpt/conversation/{agent_id}",
+            Takes::Nothing,
+            &[(200, Shape::Conversation), (404, Shape::Problem), (503, Shape::Problem)],
+            BrainAsk::Show,
+            "The messages of a conversation",
+        )
+    },
+    brain(
+        Method::Delete,
+        "/api/gpt/conversation/{agent_id}",
+        Takes::Nothing,
+        &[(200, Shape::Done), (404, Shape::Problem), (503, Shape::Problem)],
+        BrainAsk::Forget,
+        "Forgets a conversation",
+    ),
+    brain(
+        Method::Post,
+        "/api/gpt/conversation/{agent_id}/stop",
+        Takes::Nothing,
+        &[(200, Shape::Done), (404, Shape::Problem)],
+        BrainAsk::Stop,
+        "Stops what a conversation is doing; what came of it is kept",
+    ),
+    get("/api/models", &[(200, Shape::Models)], Endpoint::Models, "The models, in Ollama's shape"),
+    get(
+        "/api/approvals",
+        &[(200, Shape::Approvals)],
+        Endpoint::Approvals,
+        "The calls of tools about which a person is asked",
+    ),
+    Route {
+        is_doubled: false,
+        role: Role::Admin,
+        ..brain(
+            Method::Post,
+            "/api/approvals/{id}",
+            Takes::Body(Shape::Decision),
+            &[
+                (200, Shape::Done),
+                (400, Shape::Problem),
+                (404, Shape::Problem),
+                (413, Shape::Problem),
+                (415, Shape::Problem),
+                (422, Shape::Problem),
+                (503, Shape::Problem),
+            ],
+            BrainAsk::Decide,
+            "Allows or refuses a call of a tool",
+        )
+    },
     doubled(get(
         "/api/webhooks/chainbot/",
         &[(200, Shape::WebhookService)],

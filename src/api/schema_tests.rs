@@ -132,10 +132,10 @@ fn has_type(value: &Value, name: &str) -> bool {
 fn every_route_answers_what_it_declares() {
     let document = openapi();
     let schemas = object(&object(&object(&document)["components"])["schemas"]);
-    for world in [World::full(), World::bare()] {
+    for world in [World::full(), World::bare(), World::thoughtful()] {
         for route in ROUTES {
             let body = match route.takes {
-                Takes::Webhook(shape) => schemas::example(shape),
+                Takes::Webhook(shape) | Takes::Body(shape) => schemas::example(shape),
                 _ => "",
             };
             let response = match world.ask(&ask_of(route.method, route.path, body)) {
@@ -147,6 +147,7 @@ fn every_route_answers_what_it_declares() {
                         &message,
                     )
                 }
+                Decision::Brain(asked) => brain_answer(*asked),
                 Decision::Follow(_) => Response::text(200, "text/event-stream", String::new()),
                 Decision::Broadcast { window, .. } => sockets::broadcast_answer(window, 2),
                 Decision::Socket(plan) => panic!("{plan:?}"),
@@ -171,6 +172,42 @@ fn ask_of<'a>(method: Method, path: &'a str, body: &'a str) -> Ask<'a> {
     match method {
         Method::Get => get(path),
         Method::Post => Ask::post(path, body),
+        Method::Delete => Ask::new("DELETE", path),
+    }
+}
+
+/// A good answer of the brain to what was asked.
+fn brain_answer(asked: brain::Asked) -> Response {
+    use crate::agent::brain::speech::{AskAnswer, Message, Role, TurnAnswer, TurnEnd};
+    use crate::agent::effect::DecisionAnswer;
+    match asked {
+        brain::Asked::Question { .. } => {
+            Response::text(200, "application/json", r#"{"choices":[]}"#.to_owned())
+        }
+        brain::Asked::Say { saying, form } => {
+            let turn = TurnAnswer {
+                text: "hi".to_owned(),
+                provider: "p".to_owned(),
+                model: "m".to_owned(),
+                tokens: 5,
+                end: TurnEnd::Done,
+            };
+            brain::said(form, &saying.session, &AskAnswer::Turn(Box::new(turn)), 1_500)
+        }
+        brain::Asked::Show { session } => {
+            let message = Message {
+                role: Role::Assistant,
+                text: "hi".to_owned(),
+                at: crate::agent::time::Wall(0),
+                calls: Vec::new(),
+                call_id: String::new(),
+                is_partial: true,
+            };
+            brain::conversation(&session, &[(1, message)])
+        }
+        brain::Asked::Decide { .. } | brain::Asked::Forget { .. } | brain::Asked::Stop { .. } => {
+            brain::decided("it", DecisionAnswer::Done)
+        }
     }
 }
 

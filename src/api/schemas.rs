@@ -64,6 +64,42 @@ pub enum Shape {
     HealthReport,
     /// Body of any other event.
     AnyEvent,
+    /// A question in OpenAI's shape.
+    OpenAiQuestion,
+    /// An answer in OpenAI's shape.
+    OpenAiAnswer,
+    /// An error in OpenAI's shape.
+    OpenAiError,
+    /// Models in OpenAI's shape.
+    OpenAiModels,
+    /// A message, or messages, for a model.
+    ChatQuestion,
+    /// What a model said, with `response` and `message`.
+    ChatAnswer,
+    /// A prompt for a conversation.
+    CompletionQuestion,
+    /// What a model said to a prompt.
+    CompletionAnswer,
+    /// It is kept and answered later.
+    Queued,
+    /// The messages of a conversation.
+    Conversation,
+    /// The conversations.
+    Conversations,
+    /// How the models are, in words.
+    GptHealth,
+    /// The providers by name.
+    ProviderStatus,
+    /// The personas.
+    Personas,
+    /// Models in Ollama's shape.
+    Models,
+    /// Calls of tools that wait for a person.
+    Approvals,
+    /// Whether a call may be made.
+    Decision,
+    /// It is done.
+    Done,
 }
 
 impl Shape {
@@ -109,6 +145,24 @@ pub(super) const SHAPES: &[Shape] = &[
     Shape::EntanglementEvent,
     Shape::HealthReport,
     Shape::AnyEvent,
+    Shape::OpenAiQuestion,
+    Shape::OpenAiAnswer,
+    Shape::OpenAiError,
+    Shape::OpenAiModels,
+    Shape::ChatQuestion,
+    Shape::ChatAnswer,
+    Shape::CompletionQuestion,
+    Shape::CompletionAnswer,
+    Shape::Queued,
+    Shape::Conversation,
+    Shape::Conversations,
+    Shape::GptHealth,
+    Shape::ProviderStatus,
+    Shape::Personas,
+    Shape::Models,
+    Shape::Approvals,
+    Shape::Decision,
+    Shape::Done,
 ];
 
 /// Name and schema; `None` for what is not JSON.
@@ -143,10 +197,87 @@ pub(super) fn schema(shape: Shape) -> Option<(&'static str, &'static str)> {
         Shape::EntanglementEvent => ("EntanglementEvent", ENTANGLEMENT_EVENT),
         Shape::HealthReport => ("HealthReport", HEALTH_REPORT),
         Shape::AnyEvent => ("AnyEvent", ANY_EVENT),
+        _ => return brain(shape),
     })
 }
 
-/// A small body that each webhook schema allows, for the examples.
+/// Likewise, of what belongs to the brain.
+fn brain(shape: Shape) -> Option<(&'static str, &'static str)> {
+    Some(match shape {
+        Shape::OpenAiQuestion => (
+            "OpenAiQuestion",
+            r##"{"type":"object","required":["messages"],"properties":{"model":{"type":"string"},"messages":{"type":"array","minItems":1,"items":{"type":"object"}},"stream":{"type":["boolean","null"]},"queue":{"type":["boolean","null"]}}}"##,
+        ),
+        Shape::OpenAiAnswer => (
+            "OpenAiAnswer",
+            r##"{"type":"object","required":["choices"],"properties":{"id":{"type":"string"},"object":{"type":"string"},"model":{"type":"string"},"choices":{"type":"array"},"usage":{"type":["object","null"]}}}"##,
+        ),
+        Shape::OpenAiError => (
+            "OpenAiError",
+            r##"{"type":"object","required":["error"],"properties":{"error":{"type":"object","required":["message","type"],"properties":{"message":{"type":"string"},"type":{"type":"string"},"param":{"type":["string","null"]},"code":{"type":["string","null"]}}}}}"##,
+        ),
+        Shape::OpenAiModels => (
+            "OpenAiModels",
+            r##"{"type":"object","required":["object","data"],"properties":{"object":{"enum":["list"]},"data":{"type":"array","items":{"type":"object","required":["id","object"],"properties":{"id":{"type":"string"},"object":{"type":"string"},"owned_by":{"type":"string"}}}}}}"##,
+        ),
+        Shape::ChatQuestion => (
+            "ChatQuestion",
+            r##"{"type":"object","properties":{"message":{"type":["string","null"]},"messages":{"type":["array","null"],"items":{"type":"object"}},"session_id":{"type":["string","null"]},"model":{"type":["string","null"]},"provider":{"type":["string","null"]},"persona":{"type":["string","null"]},"stream":{"type":["boolean","null"]},"queue":{"type":["boolean","null"]}}}"##,
+        ),
+        Shape::ChatAnswer => (
+            "ChatAnswer",
+            r##"{"type":"object","required":["response","message","done"],"properties":{"model":{"type":"string"},"response":{"type":"string"},"message":{"type":"object","required":["role","content"]},"done":{"type":"boolean"},"session_id":{"type":"string"},"provider":{"type":"string"}}}"##,
+        ),
+        Shape::CompletionQuestion => (
+            "CompletionQuestion",
+            r##"{"type":"object","required":["prompt"],"properties":{"prompt":{"type":"string"},"agent_id":{"type":["string","null"]},"provider":{"type":["string","null"]},"model":{"type":["string","null"]},"persona":{"type":["string","null"]},"context_data":{"type":["object","null"]},"queue":{"type":["boolean","null"]}}}"##,
+        ),
+        Shape::CompletionAnswer => (
+            "CompletionAnswer",
+            r##"{"type":"object","required":["content","provider","model","agent_id","tokens_used","processing_time","confidence_score","metadata"],"properties":{"content":{"type":"string"},"provider":{"type":"string"},"model":{"type":"string"},"agent_id":{"type":"string"},"tokens_used":{"type":"integer"},"processing_time":{"type":"number"},"confidence_score":{"type":"number"},"metadata":{"type":"object"}}}"##,
+        ),
+        Shape::Queued => (
+            "Queued",
+            r##"{"type":"object","required":["status","session_id","conversation"],"properties":{"status":{"enum":["queued"]},"session_id":{"type":"string"},"conversation":{"type":"string"}}}"##,
+        ),
+        Shape::Conversation => (
+            "Conversation",
+            r##"{"type":"object","required":["agent_id","session_id","messages"],"properties":{"agent_id":{"type":"string"},"session_id":{"type":"string"},"messages":{"type":"array","items":{"type":"object","required":["id","role","content","timestamp"],"properties":{"id":{"type":"integer"},"role":{"enum":["system","user","assistant","tool"]},"content":{"type":"string"},"timestamp":{"type":"string","format":"date-time"}}}}}}"##,
+        ),
+        Shape::Conversations => (
+            "Conversations",
+            r##"{"type":"object","required":["sessions"],"properties":{"sessions":{"type":"array","items":{"type":"object","required":["id","session_id","messages","bytes","last_active","state"],"properties":{"id":{"type":"string"},"session_id":{"type":"string"},"messages":{"type":"integer"},"bytes":{"type":"integer"},"last_active":{"type":"string","format":"date-time"},"state":{"enum":["idle","thinking","running_tool","waits_for_approval","waits_for_provider"]}}}}}}"##,
+        ),
+        Shape::GptHealth => (
+            "GptHealth",
+            r##"{"type":"object","required":["overall","providers"],"properties":{"overall":{"enum":["healthy","degraded","unhealthy","not_configured"]},"providers":{"type":"object"}}}"##,
+        ),
+        Shape::ProviderStatus => ("ProviderStatus", r##"{"type":"object"}"##),
+        Shape::Personas => (
+            "Personas",
+            r##"{"type":"object","required":["personas"],"properties":{"personas":{"type":"array","items":{"type":"object","required":["id","name","description","instruction"]}}}}"##,
+        ),
+        Shape::Models => (
+            "Models",
+            r##"{"type":"object","required":["models"],"properties":{"models":{"type":"array","items":{"type":"object","required":["name","model","provider"]}}}}"##,
+        ),
+        Shape::Approvals => (
+            "Approvals",
+            r##"{"type":"object","required":["approvals"],"properties":{"approvals":{"type":"array","items":{"type":"object","required":["id","session_id","tool","subject","arguments","expires_in_s"],"properties":{"id":{"type":"string"},"session_id":{"type":"string"},"tool":{"type":"string"},"subject":{"type":"string"},"arguments":{"type":"string"},"expires_in_s":{"type":"integer"}}}}}}"##,
+        ),
+        Shape::Decision => (
+            "Decision",
+            r##"{"type":"object","required":["approved"],"properties":{"approved":{"type":"boolean"},"user_id":{"type":["string","null"]}}}"##,
+        ),
+        Shape::Done => (
+            "Done",
+            r##"{"type":"object","required":["status","message"],"properties":{"status":{"enum":["success"]},"message":{"type":"string"}}}"##,
+        ),
+        _ => return None,
+    })
+}
+
+/// A small body that each schema of a request allows, for the examples.
 pub(super) fn example(shape: Shape) -> &'static str {
     match shape {
         Shape::WorkflowEvent => r#"{"workflow_id":"w-1","workflow_name":"Sample"}"#,
@@ -154,6 +285,12 @@ pub(super) fn example(shape: Shape) -> &'static str {
         Shape::EntanglementEvent => r#"{"entanglement_id":"e-1"}"#,
         Shape::HealthReport => r#"{"agent_name":"sensor-7","status_id":"healthy"}"#,
         Shape::AnyEvent => r#"{"event_type":"door_opened","door":"north"}"#,
+        Shape::OpenAiQuestion => {
+            r#"{"model":"gpt-4o","messages":[{"role":"user","content":"How warm is it?"}]}"#
+        }
+        Shape::ChatQuestion => r#"{"session_id":"porch","message":"How warm is it?"}"#,
+        Shape::CompletionQuestion => r#"{"agent_id":"porch","prompt":"How warm is it?"}"#,
+        Shape::Decision => r#"{"approved":true}"#,
         _ => "{}",
     }
 }

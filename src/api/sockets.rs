@@ -13,10 +13,11 @@ use super::access;
 use super::events::{self, Follow};
 use super::problem::{InputFault, Kind, Place, Problem};
 use super::routes::{Role, Route};
-use super::{Decision, Request, Response, Security, View, shown};
-use crate::agent::effect::IntakeAnswer;
+use super::{Decision, Request, Response, Security, View, brain, commands, shown};
+use crate::agent::brain::speech::{Caller, Refusal, Saying};
+use crate::agent::effect::{DecisionAnswer, IntakeAnswer};
 use crate::agent::event::{Event, EventDraft, JsonText, Severity, Source};
-use crate::agent::ids::LedgerId;
+use crate::agent::ids::{EventId, LedgerId};
 use crate::agent::input::Sample;
 use crate::agent::limits::EVENT_MESSAGE_BYTES_MAX;
 use crate::agent::{Setup, Status};
@@ -29,6 +30,8 @@ use crate::wire::windows::{self, Window};
 pub const NAME_BYTES_MAX: usize = 64;
 /// The sub-protocol that is spoken; offered beside it, `bearer.<token>` shows a credential.
 pub const SUBPROTOCOL: &str = "chainbot";
+/// The event of what someone said when there is no model.
+const USER_MESSAGE: &str = "user_message";
 const BEARER: &str = "bearer.";
 
 /// The sorts of sockets.
@@ -67,6 +70,8 @@ pub struct Plan {
     pub kind: SocketKind,
     /// What its client may do; `Open`: it must show a credential in its first message.
     pub role: Role,
+    /// Whose budget its client's questions are counted against.
+    pub caller: Caller,
     /// `Sec-WebSocket-Key`, checked.
     pub key: String,
     /// The sub-protocol to answer with.
@@ -118,6 +123,7 @@ pub(super) fn accept(
     Ok(Decision::Socket(Plan {
         kind,
         role,
+        caller: access::caller(view.security, request),
         key: request.header("sec-websocket-key").unwrap_or("").trim().to_owned(),
         subprotocol: names().any(|name| name == SUBPROTOCOL).then_some(SUBPROTOCOL),
         follow,
@@ -253,6 +259,35 @@ pub enum Reaction {
     Tell(Window, String),
     /// Give it to the agent; tell the outcome to `Conversation::on_taken`.
     Take(EventDraft),
+    /// Say it to a conversation; a refusal goes to `Conversation::on_refused`, the answer comes as an event.
+    Converse(Box<Saying>),
+    /// Decide about a call of a tool; tell the outcome to `Conversation::on_decided`.
+    Decide {
+        /// The event that asked.
+        approval: EventId,
+        /// Whether it may be done.
+        is_yes: bool,
+        /// Who says so.
+        by: String,
+    },
+    /// Forget a conversation.
+    Forget(String),
+    /// Show what was said in a conversation: `Conversation::history`.
+    History(String),
+    /// Answer with `Conversation::exported`.
+    Export {
+        /// With its slash.
+        command: String,
+        /// The conversation.
+        session: String,
+    },
+    /// Answer with `Conversation::found`.
+    Search {
+        /// With its slash.
+        command: String,
+        /// What is looked for.
+        text: String,
+    },
     /// Close it.
     Close(u16, &'static str),
 }
@@ -274,6 +309,7 @@ pub struct Conversation {
     id: u64,
     kind: SocketKind,
     role: Role,
+    caller: Caller,
     seat: Option<WindowSeat>,
     /// Channels that a client of ALEX OS's dialect wants; `None`: it has not spoken in it.
     channels: Option<Vec<&'static str>>,
@@ -283,7 +319,14 @@ impl Conversation {
     /// The talk of a socket that has been opened. `id` is its own in this run.
     #[must_use]
     pub fn new(id: u64, plan: &Plan) -> Self {
-        Self { id, kind: plan.kind, role: plan.role, seat: plan.seat.clone(), channels: None }
+        Self {
+            id,
+            kind: plan.kind,
+            role: plan.role,
+            caller: plan.caller,
+            seat: plan.seat.clone(),
+            channels: None,
+        }
     }
 
     /// Whether the client has shown that it may listen.
@@ -306,11 +349,13 @@ impl Conversation {
             (SocketKind::Health, _) => vec![Reaction::Say(autobot::health_response(health, at))],
             (SocketKind::Window, Some(seat)) => {
                 let open = windows::open_data(self.id, seat.window);
-                let (kind, data) = first_data(seat.window, scene);
-                vec![
-                    Reaction::Say(windows::message("window_open", seat.window, at, &open)),
-                    Reaction::Say(windows::message(kind, seat.window, at, &data)),
-                ]
+                let open = Reaction::Say(windows::message("window_open", seat.window, at, &open));
+                match first_data(seat.window, scene) {
+                    None => vec![open, Reaction::History(session_of(seat))],
+                    Some((kind, data)) => {
+                        vec![open, Reaction::Say(windows::message(kind, seat.window, at, &data))]
+                    }
+                }
             }
             _ => Vec::new(),
         }
@@ -355,6 +400,7 @@ impl Conversation {
             return vec![Reaction::Close(1008, "credential needed")];
         }
         self.role = Role::Admin;
+        self.caller = Caller::Token;
         self.greeting(scene)
     }
 
@@ -377,21 +423,51 @@ impl Conversation {
             }
             Said::Subscribe { is_on, channels } => self.subscribe(is_on, &channels, scene),
             Said::BadAction(text) => vec![Reaction::Say(autobot::action_error(&text))],
-            Said::UserMessage { .. } | Said::WorkflowApproval { .. } | Said::WorkflowCancel { .. }
-                if self.role < Role::Operator =>
-            {
+            Said::UserMessage { .. } | Said::WorkflowCancel { .. } if self.role < Role::Operator => {
                 vec![error("FORBIDDEN", "medium", "the role operator is needed")]
             }
-            Said::UserMessage { message, chat_id } => {
-                vec![Reaction::Take(user_message(&message, chat_id.as_deref(), None))]
+            Said::WorkflowApproval { .. } | Said::CommandApproval { .. } if self.role < Role::Admin => {
+                vec![error("FORBIDDEN", "medium", "the role admin is needed")]
             }
-            Said::WorkflowApproval { workflow_id, .. } | Said::WorkflowCancel { workflow_id } => {
+            Said::UserMessage { message, chat_id } => {
+                let session = brain::session_name(chat_id.as_deref().unwrap_or(""));
+                self.converse(scene, &session, message, || user_message_of(chat_id.as_deref()))
+            }
+            Said::WorkflowApproval { workflow_id, approved } => {
+                decide(&workflow_id, approved, self.caller.as_str().to_owned()).unwrap_or_else(|| {
+                    vec![error(
+                        "NO_SUCH_WORKFLOW",
+                        "medium",
+                        &format!("no workflow {workflow_id} waits here"),
+                    )]
+                })
+            }
+            Said::WorkflowCancel { workflow_id } => {
                 vec![error("NO_SUCH_WORKFLOW", "medium", &format!("no workflow {workflow_id} waits here"))]
             }
-            Said::CommandApproval { terminal_session_id } => {
-                vec![Reaction::Say(autobot::approval_error(&terminal_session_id))]
+            Said::CommandApproval { terminal_session_id, approved, user_id } => {
+                let by = format!("{user_id} ({})", self.caller.as_str());
+                decide(&terminal_session_id, approved, by).unwrap_or_else(|| {
+                    vec![Reaction::Say(autobot::approval_answer(&terminal_session_id, approved, false))]
+                })
             }
         }
+    }
+
+    /// Without a model the message is kept as an event, and the client told so.
+    fn converse(
+        &self,
+        scene: Scene<'_>,
+        session: &str,
+        message: String,
+        fields: impl FnOnce() -> Vec<(&'static str, String)>,
+    ) -> Vec<Reaction> {
+        if scene.setup.brain.providers.is_empty() {
+            return vec![Reaction::Take(user_message(&message, &fields()))];
+        }
+        let mut saying = commands::saying(session, message, "");
+        saying.caller = self.caller;
+        vec![Reaction::Converse(Box::new(saying))]
     }
 
     fn subscribe(&mut self, is_on: bool, channels: &[&'static str], scene: Scene<'_>) -> Vec<Reaction> {
@@ -444,19 +520,70 @@ impl Conversation {
                 }
                 vec![Reaction::Tell(target, text)]
             }
-            Said::Command { command } => say("agent_response", command_data(scene, &command)),
-            Said::Chat { .. } if self.role < Role::Operator => {
+            Said::Chat { .. } | Said::Command { .. } if self.role < Role::Operator => {
                 let message = "the role operator is needed".to_owned();
                 vec![window_error(scene, seat.window, "medium", &Misfit { code: "FORBIDDEN", message })]
             }
-            Said::Chat { message } => vec![Reaction::Take(user_message(&message, None, Some(seat)))],
+            Said::Command { line } => self.command(scene, seat, &line),
+            Said::Chat { message } if message.starts_with('/') => self.command(scene, seat, &message),
+            Said::Chat { message } => {
+                let fields = || {
+                    let session = seat.session.iter().map(|session| ("session_id", session.clone()));
+                    std::iter::once(("user_id", seat.user.clone())).chain(session).collect()
+                };
+                self.converse(scene, &session_of(seat), message, fields)
+            }
         }
     }
 
-    /// What the agent made of `Reaction::Take`.
+    fn command(&self, scene: Scene<'_>, seat: &WindowSeat, line: &str) -> Vec<Reaction> {
+        let mut reactions = commands::run(scene, seat, &session_of(seat), line);
+        for reaction in &mut reactions {
+            if let Reaction::Converse(saying) = reaction {
+                saying.caller = self.caller;
+            }
+        }
+        reactions
+    }
+
+    /// What was said was refused.
     #[must_use]
-    pub fn on_taken(&self, scene: Scene<'_>, answer: &IntakeAnswer) -> Vec<Reaction> {
+    pub fn on_refused(&self, scene: Scene<'_>, refusal: &Refusal) -> Vec<Reaction> {
+        let (kind, message, _) = brain::words_of(refusal);
+        let code = match refusal {
+            Refusal::NoProvider | Refusal::UnknownProvider(_) => "NO_MODEL",
+            Refusal::AllDown { .. } => "MODELS_DOWN",
+            Refusal::Question { .. } => "MODEL_REFUSED",
+            Refusal::Budget { .. } => "BUDGET_SPENT",
+            Refusal::Busy { .. } => "BUSY",
+            Refusal::Unwritable { .. } => "LEDGER_FAULT",
+            Refusal::Stopping => "STOPPING",
+        };
+        let severity = if kind.status() == 503 { "high" } else { "medium" };
+        match &self.seat {
+            Some(seat) => vec![window_error(scene, seat.window, severity, &Misfit { code, message })],
+            None => vec![error(code, severity, &message)],
+        }
+    }
+
+    /// What became of a decision.
+    #[must_use]
+    pub fn on_decided(&self, approval: EventId, is_yes: bool, answer: DecisionAnswer) -> Vec<Reaction> {
+        let is_taken = answer == DecisionAnswer::Done;
+        vec![Reaction::Say(autobot::approval_answer(&approval.to_string(), is_yes, is_taken))]
+    }
+
+    /// The window that the socket serves; the chat's, if it serves none.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        self.seat.as_ref().map_or(Window::Chat, |seat| seat.window)
+    }
+
+    /// What the agent made of `Reaction::Take` with an event of this kind.
+    #[must_use]
+    pub fn on_taken(&self, scene: Scene<'_>, kind: &str, answer: &IntakeAnswer) -> Vec<Reaction> {
         let (code, severity, text) = match answer {
+            IntakeAnswer::Stored { .. } if kind != USER_MESSAGE => return Vec::new(),
             IntakeAnswer::Stored { .. } => {
                 ("NO_MODEL", "medium", "the message is kept, but no model is configured to answer it")
             }
@@ -519,7 +646,7 @@ impl Conversation {
                 Some(autobot::diagnostics(sample, &services))
             }
             (SocketKind::Window, Some(seat), _) if seat.window == Window::Watchtower => {
-                let data = windows::stats_data(Some(sample));
+                let data = windows::stats_data(Some(sample), scene.status.brain.word());
                 Some(windows::message("system_stats", seat.window, scene.status.at, &data))
             }
             _ => None,
@@ -547,6 +674,16 @@ fn window_error(scene: Scene<'_>, window: Window, severity: &str, misfit: &Misfi
     Reaction::Say(windows::message("error", window, scene.status.at, &data))
 }
 
+/// The conversation of whoever sits there.
+fn session_of(seat: &WindowSeat) -> String {
+    brain::session_name(seat.session.as_deref().unwrap_or(&seat.user))
+}
+
+fn decide(approval: &str, is_yes: bool, by: String) -> Option<Vec<Reaction>> {
+    let approval = EventId::parse(approval)?;
+    Some(vec![Reaction::Decide { approval, is_yes, by }])
+}
+
 fn push_session(out: &mut String, seat: &WindowSeat) {
     match &seat.session {
         Some(session) => push_text(out, "session_id", session),
@@ -554,28 +691,21 @@ fn push_session(out: &mut String, seat: &WindowSeat) {
     }
 }
 
-fn user_message(message: &str, chat_id: Option<&str>, seat: Option<&WindowSeat>) -> EventDraft {
+fn user_message_of(chat_id: Option<&str>) -> Vec<(&'static str, String)> {
+    chat_id.map(|chat_id| ("chat_id", chat_id.to_owned())).into_iter().collect()
+}
+
+fn user_message(message: &str, fields: &[(&'static str, String)]) -> EventDraft {
     let metadata = windows::data(|out| {
         push_text(out, "message", message);
-        if let Some(chat_id) = chat_id {
-            push_text(out, "chat_id", chat_id);
-        }
-        if let Some(seat) = seat {
-            push_text(out, "user_id", &seat.user);
-            push_session(out, seat);
+        for (name, value) in fields {
+            push_text(out, name, value);
         }
     });
     let mut line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if line.len() > EVENT_MESSAGE_BYTES_MAX {
-        let mut end = EVENT_MESSAGE_BYTES_MAX - '…'.len_utf8();
-        while !line.is_char_boundary(end) {
-            end -= 1;
-        }
-        line.truncate(end);
-        line.push('…');
-    }
+    brain::cut(&mut line, EVENT_MESSAGE_BYTES_MAX);
     EventDraft {
-        kind: "user_message".to_owned(),
+        kind: USER_MESSAGE.to_owned(),
         source: Source::Chainbot,
         severity: Severity::Info,
         message: line,
@@ -583,25 +713,11 @@ fn user_message(message: &str, chat_id: Option<&str>, seat: Option<&WindowSeat>)
     }
 }
 
-/// The answer to a slash command: what there is.
-fn command_data(scene: Scene<'_>, command: &str) -> String {
-    let (status, text) = match command {
-        "/help" => ("ok", "/help and /agents are answered here".to_owned()),
-        "/agents" => ("ok", format!("{} ({})", scene.setup.identity.name, scene.status.health.as_str())),
-        other => ("error", format!("{} is not offered by this agent", shown(other))),
-    };
-    windows::data(|out| {
-        push_text(out, "command", command);
-        push_text(out, "status", status);
-        push_text(out, "response", &text);
-    })
-}
-
-/// The first message of a window after `window_open`: its type and data.
-fn first_data(window: Window, scene: Scene<'_>) -> (&'static str, String) {
+/// The first message of a window after `window_open`: its type and data. `None`: what was said there before.
+fn first_data(window: Window, scene: Scene<'_>) -> Option<(&'static str, String)> {
     let at = scene.status.at;
     let ourself = || windows::self_data(&scene.setup.identity.name, scene.status.health.as_str(), at);
-    match window {
+    Some(match window {
         Window::AgentMap => {
             ("agent_map_update", format!(r#"{{"agents":[{}],"connections":[],"layout":"auto"}}"#, ourself()))
         }
@@ -612,14 +728,10 @@ fn first_data(window: Window, scene: Scene<'_>) -> (&'static str, String) {
                 ourself()
             ),
         ),
-        Window::Chat => (
-            "chat_history",
-            format!(
-                r#"{{"conversation_history":[],"available_agents":[{}],"active_sessions":[]}}"#,
-                ourself()
-            ),
-        ),
-        Window::Watchtower => ("system_stats", windows::stats_data(scene.status.sample)),
+        Window::Chat => return None,
+        Window::Watchtower => {
+            ("system_stats", windows::stats_data(scene.status.sample, scene.status.brain.word()))
+        }
         Window::WorkflowBuilder => (
             "workflow_update",
             r#"{"available_workflows":[],"workflow_templates":[],"current_workflow":null}"#.to_owned(),
@@ -627,7 +739,7 @@ fn first_data(window: Window, scene: Scene<'_>) -> (&'static str, String) {
         Window::DataImporter => {
             ("log_update", r#"{"imported_files":[],"upload_progress":{},"search_filters":{}}"#.to_owned())
         }
-    }
+    })
 }
 
 #[cfg(test)]

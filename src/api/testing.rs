@@ -1,6 +1,11 @@
 //! A view and requests for the tests of this room.
 
 use super::*;
+use crate::agent::brain::setup::{ModelName, ProviderKind, ProviderSetup};
+use crate::agent::brain::speech::Caller;
+use crate::agent::brain::status::{
+    ApprovalStatus, BrainStatus, ProviderState, ProviderStatus, SessionStatus, UsageStatus,
+};
 use crate::agent::counters::Counters;
 use crate::agent::effect::{EventsPath, Health};
 use crate::agent::ids::{LedgerId, Seq};
@@ -39,7 +44,7 @@ impl World {
             },
             alexos: None,
             aiwm: None,
-            brain: crate::agent::brain::status::BrainStatus::default(),
+            brain: BrainStatus::default(),
             destinations: Vec::new(),
             sample: None,
             counters: kept(Counters::default()),
@@ -79,6 +84,55 @@ impl World {
         for status in [200, 200, 404] {
             world.http.count(status);
         }
+        world
+    }
+
+    /// The same with models, a conversation and a request for permission.
+    pub(super) fn thoughtful() -> Self {
+        let mut world = Self::full();
+        let provider = |name: &str, kind| ProviderSetup {
+            name: name.to_owned(),
+            kind,
+            model: "llama3.2".to_owned(),
+            models: vec![ModelName { wanted: "gpt-4o".to_owned(), there: "x".to_owned() }],
+            api_key: Secret(CANARY.to_owned()),
+            ..ProviderSetup::default()
+        };
+        world.setup.brain.providers =
+            vec![provider("office", ProviderKind::Ollama), provider("openai", ProviderKind::OpenAi)];
+        let status = |name, state, last_fault| ProviderStatus {
+            name,
+            kind: ProviderKind::Ollama,
+            state,
+            last_fault,
+            next_try_in_ms: last_fault.map(|_| 5_000),
+            answered: 3,
+            failed: 1,
+            mean_ms: 1_500,
+        };
+        world.status.brain = BrainStatus {
+            providers: vec![
+                status("office", ProviderState::Up, None),
+                status("openai", ProviderState::Down, Some("status 401: no")),
+            ],
+            under_way: 1,
+            usage: vec![UsageStatus { caller: Caller::Loopback, requests: (4, 9), tokens: (400, 900) }],
+            sessions: vec![SessionStatus {
+                name: "porch",
+                messages: 4,
+                bytes: 99,
+                at: Wall(1_795_221_000_000),
+                state: "idle",
+            }],
+            approvals: vec![ApprovalStatus {
+                id: EventId { seq: Seq(9), ledger: LedgerId(0xdead_beef) },
+                session: "porch",
+                tool: "run-command",
+                subject: "uptime",
+                arguments: r#"{"command":["uptime"]}"#,
+                expires_in_ms: 1_500,
+            }],
+        };
         world
     }
 

@@ -3,6 +3,8 @@
 use super::View;
 use super::json::Json;
 use super::routes::Role;
+use crate::agent::brain::setup::ProviderKind;
+use crate::agent::brain::status::BrainStatus;
 use crate::agent::effect::{EventsPath, Health};
 use crate::agent::input::{CommitFault, Sample};
 use crate::agent::status::{AiwmStatus, AlexosStatus, DestinationStatus, LedgerStatus};
@@ -25,6 +27,8 @@ pub(super) fn service(view: &View<'_>) -> String {
         ("websockets", "/api/ws"),
         ("events", "/api/events"),
         ("webhooks", "/api/webhooks/chainbot"),
+        ("chat", "/api/chat"),
+        ("openai", "/v1"),
     ] {
         json.key(key).text(path);
     }
@@ -61,7 +65,7 @@ fn health_details(view: &View<'_>, json: &mut Json) {
     let status = view.status;
     json.key("services").open('{');
     json.key("database").text(ledger_word(&status.ledger));
-    json.key("agent_brain").text("not_configured");
+    json.key("agent_brain").text(status.brain.word());
     json.key("websocket_manager").text("healthy");
     json.key("alex_os_registration").text(registration_word(status.alexos.as_ref()));
     json.key("aiwm").text(status.aiwm.as_ref().map_or("not_configured", |aiwm| aiwm.state));
@@ -69,8 +73,9 @@ fn health_details(view: &View<'_>, json: &mut Json) {
     json.key("config").open('{');
     json.key("alex_os_enabled").boolean(view.setup.alexos.is_some());
     json.key("aiwm_enabled").boolean(view.setup.aiwm.is_some());
-    json.key("openai_enabled").boolean(false);
-    json.key("maclink_enabled").boolean(false);
+    let is_there = |kind| view.setup.brain.providers.iter().any(|provider| provider.kind == kind);
+    json.key("openai_enabled").boolean(is_there(ProviderKind::OpenAi));
+    json.key("maclink_enabled").boolean(is_there(ProviderKind::MacLink));
     json.key("production").boolean(true);
     json.close('}');
     json.key("alex_os");
@@ -133,6 +138,7 @@ pub(super) fn status(view: &View<'_>) -> String {
         Some(aiwm) => aiwm_status(aiwm, &mut json),
         None => json.raw("null"),
     }
+    brain(&status.brain, &mut json);
     json.key("destinations").open('[');
     for destination in &status.destinations {
         destination_status(destination, &mut json);
@@ -225,6 +231,37 @@ fn aiwm_status(aiwm: &AiwmStatus, json: &mut Json) {
     }
     json.close('}');
     json.key("work").text_or_null(aiwm.work);
+    json.close('}');
+}
+
+fn brain(brain: &BrainStatus<'_>, json: &mut Json) {
+    json.key("brain").open('{');
+    json.key("providers").open('[');
+    for provider in &brain.providers {
+        json.open('{');
+        json.key("name").text(provider.name);
+        json.key("kind").text(provider.kind.as_str());
+        json.key("state").text(provider.state.as_str());
+        json.key("last_fault").text_or_null(provider.last_fault);
+        json.key("next_try_in_ms").number_or_null(provider.next_try_in_ms);
+        json.key("answered").number(provider.answered);
+        json.key("failed").number(provider.failed);
+        json.close('}');
+    }
+    json.close(']');
+    json.key("under_way").number(brain.under_way.into());
+    json.key("conversations").number(brain.sessions.len() as u64);
+    json.key("approvals").number(brain.approvals.len() as u64);
+    json.key("usage").open('{');
+    for usage in &brain.usage {
+        json.key(usage.caller.as_str()).open('{');
+        json.key("requests_hour").number(usage.requests.0);
+        json.key("requests_day").number(usage.requests.1);
+        json.key("tokens_hour").number(usage.tokens.0);
+        json.key("tokens_day").number(usage.tokens.1);
+        json.close('}');
+    }
+    json.close('}');
     json.close('}');
 }
 

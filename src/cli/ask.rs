@@ -1,5 +1,6 @@
 //! Questions to the running agent: plain HTTP to the address of the config.
 
+use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use crate::wire::json::Json;
 const TIMEOUT_S: u64 = 20;
 /// Largest answer that is read, in bytes: a page of the largest events fits.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Longest line of a streamed answer in bytes: the largest message, every byte of it escaped.
+const ANSWER_LINE_BYTES_MAX: u64 = 256 * 1024;
 
 /// The agent at the address of the config. No connection is kept between two questions.
 pub struct RunningAgent {
@@ -58,6 +62,46 @@ impl RunningAgent {
     pub fn get(&self, path: &str) -> Result<String, AskFault> {
         let (status, body) = self.exchange(http::Request::get(format!("{}{path}", self.base)), None)?;
         if status == 200 { Ok(body) } else { Err(AskFault::Refused(status, problem_of(&body))) }
+    }
+
+    /// Posts a JSON body and gives each line of the answer to `on_line` as it comes, however long that takes; stops when that
+    /// says `false`. Gives the status; of another than 200, its problem.
+    ///
+    /// # Errors
+    /// No answer, or another status.
+    pub fn stream(
+        &self,
+        path: &str,
+        body: &str,
+        mut on_line: impl FnMut(&str) -> bool,
+    ) -> Result<(), AskFault> {
+        let mut request = http::Request::post(format!("{}{path}", self.base))
+            .header("content-type", "application/json")
+            .header("connection", "close");
+        if !self.token.is_empty() {
+            request = request.header("authorization", format!("Bearer {}", self.token));
+        }
+        let unreachable = |error: ureq::Error| AskFault::Unreachable(plain_words(&error));
+        let built = request.body(body).map_err(|error| unreachable(error.into()))?;
+        let built = self.http.configure_request(built).timeout_global(None).build();
+        let mut answer = self.http.run(built).map_err(unreachable)?;
+        let status = answer.status().as_u16();
+        if status != 200 {
+            let text = answer.body_mut().read_to_string().unwrap_or_default();
+            return Err(AskFault::Refused(status, problem_of(&text)));
+        }
+        let mut reader = BufReader::new(answer.into_body().into_reader());
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = (&mut reader).take(ANSWER_LINE_BYTES_MAX).read_until(b'\n', &mut line);
+            match read {
+                Ok(0) => return Ok(()),
+                Ok(_) if on_line(String::from_utf8_lossy(&line).trim_end()) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(AskFault::Unreachable(error.to_string())),
+            }
+        }
     }
 
     /// Posts a JSON body and gives status and body of the answer, whatever it is.

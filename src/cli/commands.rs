@@ -160,6 +160,44 @@ pub const COMMANDS: &[Command] = &[
         ],
     },
     Command {
+        name: "chat",
+        operands: &["[TEXT]"],
+        summary: "Talk with a model through the running agent",
+        about: "With TEXT one answer, without it a conversation line by line. What comes through a pipe is the text, or goes behind TEXT. The answer is printed as it comes; Ctrl-C stops it, and a second one, or the end of input, ends the conversation. The agent keeps what was said under the name of --agent. Calls of tools about which a person is asked are put to you.",
+        options: &[
+            option(
+                "agent",
+                "NAME",
+                "The conversation to go on with, 1 to 64 of A-Z a-z 0-9 . _ - (default: terminal)",
+            ),
+            option("model", "MODEL", "Ask for this model"),
+            option("persona", "NAME", "general_assistant, code_assistant, creative_writer or analyst"),
+        ],
+        examples: &[
+            ("chainbot chat", "a conversation"),
+            ("chainbot chat --agent porch How-warm-is-it", "one question to a conversation of its own"),
+            (
+                "chainbot events -n 50 | chainbot chat What-went-wrong",
+                "a question about something else's output",
+            ),
+        ],
+    },
+    Command {
+        name: "approvals",
+        operands: &[],
+        summary: "List the calls of tools about which a person is asked, allow or refuse one",
+        about: "An id that nobody waits for any more ends with 69.",
+        options: &[
+            option("allow", "ID", "Allow this call"),
+            option("refuse", "ID", "Refuse this call"),
+            JSON,
+        ],
+        examples: &[
+            ("chainbot approvals", "what waits"),
+            ("chainbot approvals --allow 000000000042-deadbeef", "let it be done"),
+        ],
+    },
+    Command {
         name: "webhook sign",
         operands: &["FILE"],
         summary: "Print the Standard Webhooks headers that sign a body",

@@ -1,8 +1,10 @@
 //! What a person types. `commands` is the table; `args` reads a command line by it, `help` prints it; every other file
 //! is one command. Nothing here decides anything about the agent: a command asks the running one, or opens a file.
 
+mod approvals;
 pub mod args;
 pub mod ask;
+mod chat;
 pub mod commands;
 pub mod events;
 mod help;
@@ -79,6 +81,8 @@ fn answer(typed: &Typed, out: &mut Out) -> Result<(), Failure> {
             };
             events::events(&plan, &settings::running_agent(&config), from_file, out)
         }
+        "chat" => chat::chat(typed, &settings::running_agent(&config()?), out),
+        "approvals" => approvals::approvals(typed, &settings::running_agent(&config()?), out),
         "webhook sign" => webhook::sign(typed, &secrets(typed, config)?, out),
         "webhook verify" => webhook::verify(typed, &secrets(typed, config)?, out),
         "webhook send" => {

@@ -51,6 +51,7 @@ fn rows(status: Json<'_>) -> Vec<Row> {
     }
     alexos(status.some("alex_os"), &mut rows);
     aiwm(status.some("aiwm"), &mut rows);
+    models(status.some("brain"), &mut rows);
     ledger(status, &mut rows);
     deliveries(status, &mut rows);
     rows.push(clock(status));
@@ -129,6 +130,32 @@ fn aiwm(aiwm: Option<Json<'_>>, rows: &mut Vec<Row>) {
     }
     rows.push(row("AIWM", paint_of(&state), text));
     trouble(aiwm, rows);
+}
+
+fn models(brain: Option<Json<'_>>, rows: &mut Vec<Row>) {
+    let Some(brain) = brain else { return };
+    let providers = || brain.some("providers").into_iter().flat_map(Json::items);
+    if providers().next().is_none() {
+        rows.push(row("Models", Paint::Faint, "not configured"));
+        return;
+    }
+    for (index, provider) in providers().enumerate() {
+        let state = word(provider, "state");
+        let text = format!(
+            "{} {state}, {} answered, {} failed",
+            word(provider, "name"),
+            number(provider, "answered"),
+            number(provider, "failed")
+        );
+        let paint = if state == "down" { Paint::Warn } else { Paint::Plain };
+        rows.push(row(if index == 0 { "Models" } else { "" }, paint, text));
+        trouble(provider, rows);
+    }
+    let approvals = number(brain, "approvals");
+    if approvals > 0 {
+        let text = format!("{approvals} wait for a person: chainbot approvals");
+        rows.push(row("Approvals", Paint::Warn, text));
+    }
 }
 
 /// What a peer last failed at, and when it is tried again.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use tungstenite::handshake::derive_accept_key;
 
+use super::brain_answers;
 use super::event_stream::FollowStream;
 use super::http::{Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Service, Upgrade, Upgraded};
 use super::sense;
@@ -64,6 +65,10 @@ impl Service for Answers {
                 Decision::Broadcast { window, text } => {
                     let count = world.hub().tell(window, &text);
                     answer_of(api::sockets::broadcast_answer(window, count))
+                }
+                Decision::Brain(asked) => {
+                    drop(request);
+                    brain_answers::answer(&world, *asked).await
                 }
                 Decision::Intake { draft, dedupe, message } => {
                     drop(request);
@@ -158,7 +163,7 @@ async fn take_in(world: &Rc<World>, draft: EventDraft, dedupe: Option<DedupeKey>
     world.intake(draft, dedupe, known).await
 }
 
-fn answer_of(response: Response) -> Answer {
+pub(super) fn answer_of(response: Response) -> Answer {
     let body = match response.body {
         Cow::Borrowed(bytes) => AnswerBody::Static(bytes),
         Cow::Owned(bytes) => AnswerBody::Bytes(bytes),

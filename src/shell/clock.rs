@@ -51,6 +51,12 @@ impl Clock {
         Now { mono, system: system_now(), synced: self.synced(mono) }
     }
 
+    /// The system's wall time, whatever it is worth.
+    #[must_use]
+    pub fn wall(&self) -> Wall {
+        system_now()
+    }
+
     /// The monotonic reading alone, in milliseconds since the clock was made.
     #[must_use]
     pub fn mono(&self) -> Mono {

@@ -1,7 +1,9 @@
 //! Hands and senses: clocks, sockets, threads, files, signals. Decides nothing.
 
 mod answers;
+mod asking;
 mod bell;
+mod brain_answers;
 mod bus;
 pub mod calls;
 pub mod client;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use smol::channel::{self, Receiver, Sender};
 
+use super::asking::Asking;
 use super::bell::Bell;
 use super::bus::Links;
 use super::calls::Calls;
@@ -51,6 +52,7 @@ pub struct World {
     in_flight: RefCell<BTreeMap<CallId, (CorrelationId, Call)>>,
     sense: RefCell<Sense>,
     port: Rc<Port>,
+    pub(super) asking: Asking,
     waiting: RefCell<BTreeMap<RequestId, Sender<IntakeAnswer>>>,
     last_request: Cell<u64>,
     hub: Rc<Hub>,
@@ -124,6 +126,7 @@ impl World {
             in_flight: RefCell::default(),
             sense: RefCell::new(parts.sense),
             port: parts.port,
+            asking: Asking::default(),
             waiting: RefCell::default(),
             last_request: Cell::new(0),
             hub: parts.hub,
@@ -183,10 +186,17 @@ impl World {
             }
             Effect::ThinkStop { thought } => self.thinker.stop(thought),
             Effect::AskDone { request, answer } => {
-                let _ = self.thinker.ask_done(request, answer);
+                // Who brought a question waits there, who said something here.
+                if let Some(answer) = self.thinker.ask_done(request, answer) {
+                    self.asking.on_done(request, answer);
+                }
                 None
             }
-            Effect::RunTool { .. } | Effect::StopTool { .. } | Effect::Decided { .. } => None,
+            Effect::RunTool { .. } | Effect::StopTool { .. } => None,
+            Effect::Decided { request, answer } => {
+                self.asking.on_decided(request, answer);
+                None
+            }
             Effect::Sample => {
                 let mut sample = self.sense.borrow_mut().sample(now.mono);
                 sample.connections = u32::try_from(self.connections()).unwrap_or(u32::MAX);
@@ -281,6 +291,12 @@ impl World {
         }
     }
 
+    /// A name for a request that waits for its answer.
+    pub(super) fn next_request(&self) -> RequestId {
+        self.last_request.set(self.last_request.get() + 1);
+        RequestId(self.last_request.get())
+    }
+
     /// Gives a webhook to the agent and waits for its answer.
     pub async fn intake(
         &self,
@@ -288,8 +304,7 @@ impl World {
         dedupe: Option<DedupeKey>,
         known: Option<Seq>,
     ) -> IntakeAnswer {
-        let request = RequestId(self.last_request.get() + 1);
-        self.last_request.set(request.0);
+        let request = self.next_request();
         let (sender, receiver) = channel::bounded(1);
         self.waiting.borrow_mut().insert(request, sender);
         let _guard = Forget { world: self, request };

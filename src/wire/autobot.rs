@@ -16,6 +16,9 @@ pub const USER_MESSAGE_BYTES_MAX: usize = 32 * 1024;
 /// Longest id that a client may name, in bytes. Beyond: an `error` message.
 pub const ID_BYTES_MAX: usize = 128;
 
+/// Longest name of a user in bytes. Beyond: an `error` message.
+const USER_BYTES_MAX: usize = 32;
+
 /// The documented types of the server that events may bear themselves.
 const OWN_TYPES: [&str; 24] = [
     "command_execution_end",
@@ -75,7 +78,7 @@ pub enum Said {
     },
     /// `health_check`.
     HealthCheck,
-    /// `workflow_approval`.
+    /// `workflow_approval`, or `user_permission_response`.
     WorkflowApproval {
         /// Which.
         workflow_id: String,
@@ -91,6 +94,10 @@ pub enum Said {
     CommandApproval {
         /// Which.
         terminal_session_id: String,
+        /// Whether it may be done.
+        approved: bool,
+        /// Who says so.
+        user_id: String,
     },
     /// `{"action":"ping"}`.
     ActionPing,
@@ -152,8 +159,11 @@ pub fn read(text: &str) -> Result<Said, Misfit> {
             chat_id: optional(payload, "chat_id", ID_BYTES_MAX)?,
         }),
         "health_check" => Ok(Said::HealthCheck),
-        "workflow_approval" => Ok(Said::WorkflowApproval {
-            workflow_id: required(payload, "workflow_id", ID_BYTES_MAX)?,
+        "workflow_approval" | "user_permission_response" => Ok(Said::WorkflowApproval {
+            workflow_id: match optional(payload, "approval_id", ID_BYTES_MAX)? {
+                Some(id) => id,
+                None => required(payload, "workflow_id", ID_BYTES_MAX)?,
+            },
             approved: boolean(payload, "approved")?,
         }),
         "workflow_cancel" => {
@@ -161,6 +171,9 @@ pub fn read(text: &str) -> Result<Said, Misfit> {
         }
         "command_approval" => Ok(Said::CommandApproval {
             terminal_session_id: required(message, "terminal_session_id", ID_BYTES_MAX)?,
+            // As AutoBot's server reads it: no word is a no.
+            approved: message.some("approved").and_then(Json::bool).unwrap_or(false),
+            user_id: optional(message, "user_id", USER_BYTES_MAX)?.unwrap_or_else(|| "web_user".to_owned()),
         }),
         kind if COLLABORATION.contains(&kind) => Ok(Said::Nothing),
         kind => misfit("UNKNOWN_TYPE", format!("type \"{}\" is not known", shown(kind))),
@@ -289,14 +302,20 @@ pub fn no_model() -> String {
     })
 }
 
-/// The answer to a `command_approval` for a session that is not there.
+/// The answer to `command_approval` and its kin: whether somebody still waited for it.
 #[must_use]
-pub fn approval_error(terminal_session_id: &str) -> String {
-    message("approval_error", |out| {
-        push_text(out, "terminal_session_id", terminal_session_id);
-        push_text(out, "error", "no such terminal session");
-        push_text(out, "error_code", "NO_SUCH_SESSION");
-        push_text(out, "severity", "medium");
+pub fn approval_answer(approval: &str, approved: bool, is_taken: bool) -> String {
+    message(if is_taken { "approval_processed" } else { "approval_error" }, |out| {
+        push_text(out, "terminal_session_id", approval);
+        push_text(out, "approval_id", approval);
+        push_raw(out, "approved", if approved { "true" } else { "false" });
+        if is_taken {
+            push_text(out, "result", if approved { "approved" } else { "denied" });
+        } else {
+            push_text(out, "error", "nobody waits for this approval (any more)");
+            push_text(out, "error_code", "NO_SUCH_SESSION");
+            push_text(out, "severity", "medium");
+        }
     })
 }
 
@@ -391,6 +410,8 @@ pub fn of_event(event: &Event, ledger: LedgerId) -> String {
                 push_text(out, "stage", &event.kind);
             }
             "diagnostics_report" if kind != event.kind => report(out, &text),
+            "llm_response" => brain(out, event, ledger, &text),
+            _ if is_brains(&event.kind) => brain(out, event, ledger, &text),
             _ => own(out, event, metadata),
         }
         in_short(out, event, ledger);
@@ -408,8 +429,91 @@ pub fn type_of(event: &Event) -> &'static str {
         "controller_updated" | "config_reloaded" => "settings_updated",
         "health_report" | "status_report" | "chainbot_health" | "chainbot_status" => "diagnostics_report",
         "chat_message" => "user_message",
+        "tool_started" if is_command(event) => "command_execution_start",
+        "tool_started" => "tool_code",
+        "tool_ended" if is_command(event) => "command_execution_end",
+        "tool_ended" => "tool_output",
+        "approval_requested" if is_command(event) => "user_permission_request",
+        "approval_requested" => "workflow_approval_required",
+        "provider_down" | "provider_up" => "llm_status",
         _ if event.severity >= Severity::Error => "error",
         _ => "progress",
+    }
+}
+
+fn is_brains(kind: &str) -> bool {
+    matches!(kind, "tool_started" | "tool_ended" | "approval_requested" | "provider_down" | "provider_up")
+}
+
+fn is_command(event: &Event) -> bool {
+    let tool = Json::parse(event.metadata.0.as_bytes()).ok().and_then(|object| object.some("tool"));
+    tool.and_then(Json::text).as_deref() == Some("run-command")
+}
+
+/// The members of a message about the brain: those of its documented type, and those really sent.
+fn brain<'a>(out: &mut String, event: &Event, ledger: LedgerId, raw: &dyn Fn(&str) -> Option<&'a str>) {
+    let copy = |out: &mut String, name: &str, from: &str| {
+        if let Some(value) = raw(from) {
+            push_raw(out, name, value);
+        }
+    };
+    copy(out, "chat_id", "session");
+    match event.kind.as_str() {
+        "tool_started" => {
+            for (name, from) in
+                [("execution_id", "call_id"), ("command", "subject"), ("code", "subject"), ("tool", "tool")]
+            {
+                copy(out, name, from);
+            }
+            push_text(out, "language", "tool");
+        }
+        "tool_ended" => {
+            let is_good = raw("success") == Some("true");
+            for (name, from) in [
+                ("execution_id", "call_id"),
+                ("command", "subject"),
+                ("tool", "tool"),
+                ("success", "success"),
+                ("output", "output"),
+                ("exit_code", "exit_code"),
+                ("returncode", "exit_code"),
+            ] {
+                copy(out, name, from);
+            }
+            push_text(out, "status", if is_good { "success" } else { "failed" });
+            if !is_good {
+                copy(out, "error", "output");
+            }
+        }
+        "approval_requested" => {
+            let id = EventId { seq: event.seq, ledger }.to_string();
+            for name in ["approval_id", "task_id", "workflow_id", "terminal_session_id"] {
+                push_text(out, name, &id);
+            }
+            for (name, from) in [
+                ("action", "tool"),
+                ("package", "subject"),
+                ("command", "subject"),
+                ("details", "arguments"),
+                ("timeout_seconds", "timeout_seconds"),
+            ] {
+                copy(out, name, from);
+            }
+            for name in ["reason", "question", "description"] {
+                push_text(out, name, &event.message);
+            }
+        }
+        "llm_response" => {
+            for name in ["response", "provider", "model", "tokens", "end"] {
+                copy(out, name, name);
+            }
+        }
+        _ => {
+            push_text(out, "status", if event.kind == "provider_up" { "connected" } else { "disconnected" });
+            copy(out, "provider", "provider");
+            push_raw(out, "model", raw("model").unwrap_or("null"));
+            push_text(out, "message", &event.message);
+        }
     }
 }
 

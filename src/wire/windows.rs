@@ -108,6 +108,9 @@ pub const TYPES: [&str; 26] = [
     "workflow_update",
 ];
 
+/// Longest slash command with its operands, in bytes. Beyond: an `error` message.
+const COMMAND_BYTES_MAX: usize = 4 * 1024;
+
 /// What a window said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -124,8 +127,8 @@ pub enum Said {
     },
     /// `slash_command`.
     Command {
-        /// With its slash.
-        command: String,
+        /// With its slash and its operands.
+        line: String,
     },
     /// `chat_message`.
     Chat {
@@ -168,8 +171,10 @@ pub fn read(text: &str) -> Result<Said, Misfit> {
             Ok(Said::HotSwap { target, swap_data })
         }
         "slash_command" => match text("command") {
-            Some(command) if !command.is_empty() && command.len() <= 256 => Ok(Said::Command { command }),
-            _ => misfit("MISSING_FIELD", "command is missing or longer than 256 bytes"),
+            Some(command) if !command.is_empty() && command.len() <= COMMAND_BYTES_MAX => {
+                command_line(command, data)
+            }
+            _ => misfit("MISSING_FIELD", "command is missing or longer than 4096 bytes"),
         },
         "chat_message" => match text("message").or_else(|| text("content")) {
             Some(message)
@@ -184,6 +189,24 @@ pub fn read(text: &str) -> Result<Said, Misfit> {
         known if TYPES.contains(&known) => Ok(Said::Nothing),
         unknown => misfit("UNKNOWN_TYPE", format!("type \"{}\" is not known", shown(unknown))),
     }
+}
+
+/// The command and its `args`, a list of strings or one string.
+fn command_line(command: String, data: Json<'_>) -> Result<Said, Misfit> {
+    let mut line = command;
+    let args = data.some("args");
+    let texts = args.filter(|args| args.kind() == super::json::Kind::Text).into_iter();
+    for arg in texts.chain(args.into_iter().flat_map(Json::items)) {
+        let Some(arg) = arg.text() else {
+            return misfit("INVALID_FIELD", "args must be strings");
+        };
+        line.push(' ');
+        line.push_str(&arg);
+        if line.len() > COMMAND_BYTES_MAX {
+            return misfit("INVALID_FIELD", "command and args are longer than 4096 bytes");
+        }
+    }
+    Ok(Said::Command { line })
 }
 
 /// A message to a window, with `data` that is JSON already.
@@ -220,7 +243,7 @@ pub fn open_data(connection_id: u64, window: Window) -> String {
 
 /// The machine, as the watchtower window shows it.
 #[must_use]
-pub fn stats_data(sample: Option<&Sample>) -> String {
+pub fn stats_data(sample: Option<&Sample>, gpt_status: &str) -> String {
     let sample = sample.cloned().unwrap_or_default();
     data(|out| {
         push_name(out, "system_stats");
@@ -230,7 +253,10 @@ pub fn stats_data(sample: Option<&Sample>) -> String {
         push_number(out, "disk_usage", sample.disk_percent);
         push_number(out, "network_usage", sample.network_kib_s);
         out.push('}');
-        push_raw(out, "gpt_integration", r#"{"status":"not_configured"}"#);
+        push_name(out, "gpt_integration");
+        out.push('{');
+        push_text(out, "status", gpt_status);
+        out.push('}');
         push_texts(out, "recent_logs", &sample.log_excerpt);
         push_raw(out, "active_alerts", "[]");
         push_raw(out, "incidents", "[]");
@@ -263,7 +289,13 @@ pub fn of_event(window: Window, event: &Event, ledger: LedgerId) -> Option<Strin
         (Window::WorkflowBuilder, kind) if kind.starts_with("workflow_") => "workflow_update",
         (Window::AgentMap, "agent_spawned") => "agent_spawn",
         (Window::AgentMap, "agent_terminated") => "agent_kill",
-        (Window::Chat, "user_message" | "chat_message") => "chat_message",
+        (Window::Chat, "user_message" | "chat_message" | "goal_received") => "chat_message",
+        (Window::Chat, "llm_response") => "agent_response",
+        (Window::Chat, "approval_requested" | "turn_failed") => "alert",
+        (
+            Window::Chat,
+            "tool_started" | "tool_ended" | "plan_ready" | "approval_decided" | "question_queued",
+        ) => "agent_status_update",
         _ => return None,
     };
     let mut data = String::new();
@@ -302,7 +334,11 @@ mod tests {
             ),
             (
                 r#"{"type":"slash_command","data":{"command":"/help","args":[]}}"#,
-                Said::Command { command: "/help".to_owned() },
+                Said::Command { line: "/help".to_owned() },
+            ),
+            (
+                r#"{"type":"slash_command","data":{"command":"/search","args":["a b","c"]}}"#,
+                Said::Command { line: "/search a b c".to_owned() },
             ),
             (r#"{"type":"code_save","data":{}}"#, Said::Nothing),
             (r#"{"type":"chat_message","data":{"message":"hi"}}"#, Said::Chat { message: "hi".to_owned() }),
@@ -317,6 +353,7 @@ mod tests {
             (r#"{"type":"window_focus","window_type":"attic"}"#, "INVALID_FIELD"),
             (r#"{"type":"hot_swap","data":{"target_window":"attic"}}"#, "MISSING_FIELD"),
             (r#"{"type":"slash_command","data":{}}"#, "MISSING_FIELD"),
+            (r#"{"type":"slash_command","data":{"command":"/a","args":[1]}}"#, "INVALID_FIELD"),
         ] {
             assert_eq!(read(text).map_err(|misfit| misfit.code), Err(code), "{text}");
         }
@@ -325,7 +362,9 @@ mod tests {
     #[test]
     fn what_windows_are_sent_is_json() {
         for window in Window::ALL {
-            for data in [open_data(7, window), stats_data(None), self_data("a\"b", "idle", Wall(0))] {
+            for data in
+                [open_data(7, window), stats_data(None, "healthy"), self_data("a\"b", "idle", Wall(0))]
+            {
                 let text = message("window_open", window, Wall(0), &data);
                 let json = Json::parse(text.as_bytes()).unwrap_or_else(|_| panic!("{text}"));
                 assert_eq!(json.get("window_type").and_then(Json::text).as_deref(), Some(window.as_str()));

@@ -93,8 +93,11 @@ fn a_credential_comes_by_header_by_sub_protocol_or_with_the_first_message() {
 
 /// The texts of a talk that is opened with `ask` and hears `heard`, its greeting included.
 fn talk(ask: &Ask<'_>, heard: &[&str]) -> Vec<String> {
-    let world = World::full();
-    let mut talk = Conversation::new(7, &plan(&world, ask));
+    talk_in(&World::full(), ask, heard)
+}
+
+fn talk_in(world: &World, ask: &Ask<'_>, heard: &[&str]) -> Vec<String> {
+    let mut talk = Conversation::new(7, &plan(world, ask));
     world.with_view(|view| {
         let scene = Scene { status: view.status, setup: view.setup, security: view.security };
         let mut reactions = talk.greeting(scene);
@@ -109,6 +112,7 @@ fn talk(ask: &Ask<'_>, heard: &[&str]) -> Vec<String> {
                 Reaction::Tell(window, text) => format!("{}: {text}", window.as_str()),
                 Reaction::Take(draft) => format!("take {} {}", draft.kind, draft.metadata.0),
                 Reaction::Close(code, reason) => format!("close {code} {reason}"),
+                other => format!("{other:?}"),
             })
             .collect()
     })
@@ -171,7 +175,7 @@ fn every_window_begins_with_its_two_messages() {
     for (window, first) in [
         ("agent-map", "agent_map_update"),
         ("code-agent", "code_change"),
-        ("chat", "chat_history"),
+        ("chat", "History(\"ann\")"),
         ("watchtower", "system_stats"),
         ("workflow-builder", "workflow_update"),
         ("data_importer", "log_update"),
@@ -281,7 +285,12 @@ fn a_message_that_is_kept_has_no_model_to_answer_it() {
     let answers = |target: &str, answer: IntakeAnswer| {
         let talk = Conversation::new(7, &plan(&world, &upgrade(target)));
         world.with_view(|view| {
-            talk.on_taken(Scene { status: view.status, setup: view.setup, security: view.security }, &answer)
+            let scene = Scene { status: view.status, setup: view.setup, security: view.security };
+            assert!(
+                talk.on_taken(scene, "agent_spawned", &IntakeAnswer::Stored { id, duplicate: false })
+                    .is_empty()
+            );
+            talk.on_taken(scene, "user_message", &answer)
         })
     };
     let stored = || IntakeAnswer::Stored { id, duplicate: false };
@@ -294,4 +303,61 @@ fn a_message_that_is_kept_has_no_model_to_answer_it() {
     assert!(said.contains("NO_MODEL") && said.contains("window_type"), "{said}");
     let said = format!("{:?}", answers("/ws", IntakeAnswer::Busy { retry_after_s: 1 }));
     assert!(said.contains("BUSY") && !said.contains("llm_status"), "{said}");
+}
+
+#[test]
+fn with_a_model_what_is_said_goes_to_a_conversation() {
+    let world = World::thoughtful();
+    let said = talk_in(
+        &world,
+        &upgrade("/ws"),
+        &[
+            r#"{"type":"user_message","payload":{"message":"hi","chat_id":"c d"}}"#,
+            r#"{"type":"command_approval","terminal_session_id":"000000000009-deadbeef","approved":true,"user_id":"ann"}"#,
+            r#"{"type":"workflow_approval","payload":{"workflow_id":"000000000009-deadbeef","approved":false}}"#,
+        ],
+    );
+    for (said, parts) in said[1..].iter().zip([
+        vec!["Converse", r#"session: "c-d""#, r#"text: "hi""#, "caller: Loopback"],
+        vec!["Decide", "seq: Seq(9)", "is_yes: true", "ann (loopback)"],
+        vec!["Decide", "seq: Seq(9)", "is_yes: false", "loopback"],
+    ]) {
+        assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+    }
+    let far = upgrade("/ws").afar();
+    let first = format!(r#"{{"type":"auth","token":"{CANARY}"}}"#);
+    let said = talk_in(&world, &far, &[&first, r#"{"type":"user_message","payload":{"message":"hi"}}"#]);
+    assert!(said[1].contains("caller: Token") && said[1].contains(r#"session: "default""#), "{}", said[1]);
+}
+
+#[test]
+fn every_slash_command_has_an_effect_and_a_reply() {
+    let world = World::thoughtful();
+    let run = |line: &str| {
+        let heard = format!(r#"{{"type":"chat_message","data":{{"message":"{line}"}}}}"#);
+        talk_in(&world, &upgrade("/api/ws/chat/ann?session_id=porch"), &[&heard])[2..].join("\n")
+    };
+    for (line, parts) in [
+        ("/help", vec!["/whois <name>", "/export", r#""status":"ok""#]),
+        ("/agents", vec!["chainbot (degraded)", "porch: 4 messages, idle"]),
+        ("/whois porch", vec!["a conversation of 4 messages"]),
+        ("/whois office", vec!["a provider of models (ollama), up, 3 answered, 1 failed"]),
+        ("/whois chainbot", vec!["this agent"]),
+        ("/whois bob", vec!["nobody here is called bob"]),
+        ("/spawn", vec!["take agent_spawned", "general_assistant-1", "Converse", "is there"]),
+        ("/spawn code_assistant", vec!["code_assistant-1", "experienced programmer"]),
+        ("/spawn clown", vec![r#""status":"error""#, "clown is no persona"]),
+        ("/kill porch", vec![r#"Forget("porch")"#, "take agent_terminated", "stopped and forgotten"]),
+        ("/kill attic", vec![r#""status":"error""#, "there is no conversation attic"]),
+        ("/kill", vec![r#""status":"error""#, "usage: /kill <conversation>"]),
+        ("/run backup now", vec!["take workflow_started", "run-backup", "Converse", "started as run-backup"]),
+        ("/fix it", vec![r#"session: "porch""#, "Find what is wrong here and mend it: it"]),
+        ("/search door", vec![r#"Search { command: "/search", text: "door" }"#]),
+        ("/export", vec![r#"Export { command: "/export", session: "porch" }"#]),
+        ("/clear", vec![r#"Forget("porch")"#, "porch is forgotten"]),
+        ("/dance", vec![r#""status":"error""#, "/dance is no command"]),
+    ] {
+        let said = run(line);
+        assert!(parts.iter().all(|part| said.contains(part)), "{line}: {said}");
+    }
 }

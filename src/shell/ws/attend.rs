@@ -21,7 +21,7 @@ use super::cursor;
 use super::driver::{End, Next, Role, Socket};
 use super::hub::{Mail, Membership};
 use crate::agent::event::Event;
-use crate::api::{Conversation, Follow, Plan, Reaction, Scene};
+use crate::api::{Conversation, Follow, Plan, Reaction, Scene, commands};
 use crate::shell::http::{Alarm, Seat, Share, Stream, now};
 use crate::shell::world::World;
 
@@ -253,15 +253,47 @@ impl Attendance {
                 Reaction::Tell(window, text) => drop(self.world.hub().tell(window, &text)),
                 Reaction::Close(code, reason) => self.close(code, reason),
                 Reaction::Take(draft) => {
+                    let kind = draft.kind.clone();
                     let answer = self.world.intake(draft, None, None).await;
-                    let reactions = self.world.with_scene(|scene| self.talk.on_taken(scene, &answer));
-                    self.answers.extend(reactions.into_iter().filter_map(|reaction| match reaction {
-                        Reaction::Say(text) => Some(text),
-                        _ => None,
-                    }));
+                    let reactions = self.world.with_scene(|scene| self.talk.on_taken(scene, &kind, &answer));
+                    self.say_all(reactions);
+                }
+                Reaction::Converse(saying) => {
+                    if let Some(refusal) = self.world.converse(saying) {
+                        let reactions = self.world.with_scene(|scene| self.talk.on_refused(scene, &refusal));
+                        self.say_all(reactions);
+                    }
+                }
+                Reaction::Decide { approval, is_yes, by } => {
+                    let answer = self.world.decide(approval, is_yes, by).await;
+                    self.say_all(self.talk.on_decided(approval, is_yes, answer));
+                }
+                Reaction::Forget(session) => drop(self.world.forget(session).await),
+                Reaction::History(session) => {
+                    let messages = self.world.messages(&session).unwrap_or_default();
+                    let text = self.world.with_scene(|scene| commands::history(scene, &messages));
+                    self.answers.push_back(text);
+                }
+                Reaction::Export { command, session } => {
+                    let messages = self.world.messages(&session).unwrap_or_default();
+                    let (window, at) = (self.talk.window(), self.world.clock.wall());
+                    self.answers.push_back(commands::exported(window, at, &command, &messages));
+                }
+                Reaction::Search { command, text } => {
+                    let events = self.world.find_events(&text, commands::FOUND_MAX);
+                    let (window, at) = (self.talk.window(), self.world.clock.wall());
+                    self.answers.push_back(commands::found(window, at, &command, &events));
                 }
             }
         }
+    }
+
+    /// What can only be said.
+    fn say_all(&mut self, reactions: Vec<Reaction>) {
+        self.answers.extend(reactions.into_iter().filter_map(|reaction| match reaction {
+            Reaction::Say(text) => Some(text),
+            _ => None,
+        }));
     }
 
     /// Gives the socket what goes next.

@@ -119,7 +119,15 @@ fn a_clients_messages_are_read_with_and_without_payload() {
         ),
         (
             r#"{"type":"command_approval","terminal_session_id":"t","approved":true}"#,
-            Said::CommandApproval { terminal_session_id: "t".to_owned() },
+            Said::CommandApproval {
+                terminal_session_id: "t".to_owned(),
+                approved: true,
+                user_id: "web_user".to_owned(),
+            },
+        ),
+        (
+            r#"{"type":"user_permission_response","payload":{"approval_id":"a","approved":false}}"#,
+            Said::WorkflowApproval { workflow_id: "a".to_owned(), approved: false },
         ),
         (r#"{"type":"auth","token":"t"}"#, Said::Auth("t".to_owned())),
         (r#"{"action":"ping"}"#, Said::ActionPing),
@@ -158,5 +166,83 @@ fn what_is_wrong_with_a_message_has_a_code() {
         (&long, "INVALID_FIELD"),
     ] {
         assert_eq!(read(text).map_err(|misfit| misfit.code), Err(code), "{text}");
+    }
+}
+
+#[test]
+fn the_brains_events_are_written_as_the_documents_types() {
+    let shown = |kind: &str, metadata: &str| {
+        let event = Event {
+            seq: Seq(5),
+            at: Wall(0),
+            kind: kind.to_owned(),
+            source: Source::Chainbot,
+            severity: Severity::Info,
+            message: "m".to_owned(),
+            metadata: JsonText(metadata.to_owned()),
+        };
+        let text = of_event(&event, LedgerId(1));
+        assert!(Json::parse(text.as_bytes()).is_ok(), "{text}");
+        text
+    };
+    let command = r#"{"session":"c","call_id":"k","tool":"run-command","subject":"uptime","success":false,"output":"o","exit_code":1,"arguments":"{}","timeout_seconds":300}"#;
+    let reading =
+        r#"{"session":"c","call_id":"k","tool":"read-file","subject":"a.txt","success":true,"output":"o"}"#;
+    let id = "000000000005-00000001";
+    for (kind, metadata, parts) in [
+        (
+            "tool_started",
+            command,
+            vec![r#""type":"command_execution_start","#, r#""execution_id":"k","command":"uptime""#],
+        ),
+        ("tool_started", reading, vec![r#""type":"tool_code""#, r#""code":"a.txt","tool":"read-file""#]),
+        (
+            "tool_ended",
+            command,
+            vec![r#""type":"command_execution_end""#, r#""returncode":1,"status":"failed","error":"o""#],
+        ),
+        ("tool_ended", reading, vec![r#""type":"tool_output""#, r#""success":true,"output":"o""#]),
+        (
+            "approval_requested",
+            command,
+            vec![
+                r#""type":"user_permission_request""#,
+                id,
+                r#""command":"uptime""#,
+                r#""timeout_seconds":300"#,
+            ],
+        ),
+        (
+            "approval_requested",
+            reading,
+            vec![r#""type":"workflow_approval_required""#, r#""workflow_id":""#, id],
+        ),
+        (
+            "llm_response",
+            r#"{"session":"c","response":"hi","provider":"p","model":"x","tokens":3,"end":"done"}"#,
+            vec![
+                r#"{"type":"llm_response","payload":{"chat_id":"c","response":"hi","provider":"p","model":"x""#,
+            ],
+        ),
+        (
+            "provider_down",
+            r#"{"provider":"p","model":"x","reason":"r"}"#,
+            vec![r#""type":"llm_status""#, r#""status":"disconnected","provider":"p","model":"x""#],
+        ),
+        ("provider_up", r#"{"provider":"p"}"#, vec![r#""status":"connected""#, r#""model":null"#]),
+        (
+            "goal_received",
+            r#"{"session":"c","goal":"g"}"#,
+            vec![r#"{"type":"goal_received""#, r#""goal":"g""#],
+        ),
+        (
+            "plan_ready",
+            r#"{"session":"c","steps":["a"]}"#,
+            vec![r#"{"type":"plan_ready""#, r#""steps":["a"]"#],
+        ),
+        ("turn_failed", "{}", vec![r#"{"type":"progress""#]),
+    ] {
+        let text = shown(kind, metadata);
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
     }
 }
