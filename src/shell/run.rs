@@ -26,6 +26,7 @@ use super::sense::{self, Sense};
 use super::signals::{Signal, Signals};
 use super::think::{self, Around, Thinker};
 use super::tls_files::{self, TlsFault};
+use super::tools::Hands;
 use super::world::{Durable, Parts, World};
 use super::ws::hub::Hub;
 use super::{log as output, state};
@@ -134,7 +135,10 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
         Dialer::new(authorities.as_deref()).map_err(|error| StartFault::System("certificates", error))?;
     let dialer = Rc::new(dialer);
     let links = Links::new(Rc::clone(&dialer));
-    let thinker = Thinker::new(Client::new(dialer));
+    let client = Client::new(dialer);
+    let thinker = Thinker::new(client.clone());
+    let hands = Hands::new(start.program.clone(), Arc::clone(&ledger), client);
+    hands.set_servers(&config.setup.brain.mcp);
     let port = Port::new(http::Limits::default());
     port.set_tls(tls_files::of_port(config).map_err(StartFault::Tls)?);
     let world = World::new(Parts {
@@ -149,6 +153,7 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
         calls,
         links,
         thinker,
+        hands,
         sense: Sense::new(&dir),
         port,
         hub: Hub::new(config.websocket.max_connections),
@@ -222,6 +227,7 @@ async fn live<'a>(
         executor.spawn(world.listen_to_commits()),
         executor.spawn(world.listen_to_calls()),
         executor.spawn(bus::keep_bus(world)),
+        executor.spawn(world.listen_to_tools()),
         executor.spawn(think::keep(Rc::clone(&world.thinker), Rc::clone(world) as Rc<dyn Around>)),
         executor.spawn(world.keep_time()),
         executor.spawn(listen_to_signals(world, signals, start)),
@@ -239,6 +245,7 @@ async fn live<'a>(
     for task in background {
         task.cancel().await;
     }
+    world.hands.goodbye().await;
 }
 
 /// Tells the service manager that loop and ledger live. A ledger that hangs keeps this waiting: then it is told nothing.

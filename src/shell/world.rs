@@ -19,6 +19,7 @@ use super::committer::{Commits, Committer};
 use super::http::Port;
 use super::sense::Sense;
 use super::think::{Around, Thinker};
+use super::tools::Hands;
 use super::ws::hub::Hub;
 use crate::agent::brain::setup::BrainSetup;
 use crate::agent::brain::speech::Message;
@@ -47,6 +48,7 @@ pub struct World {
     pub(super) http: RefCell<HttpCounters>,
     pub(super) links: Links,
     pub(super) thinker: Rc<Thinker>,
+    pub(super) hands: Hands,
     committer: Committer,
     calls: Calls,
     in_flight: RefCell<BTreeMap<CallId, (CorrelationId, Call)>>,
@@ -88,6 +90,8 @@ pub struct Parts {
     pub links: Links,
     /// Questions to models.
     pub thinker: Rc<Thinker>,
+    /// Runs tools.
+    pub hands: Hands,
     /// Reads the machine.
     pub sense: Sense,
     /// The open port.
@@ -121,6 +125,7 @@ impl World {
             http: RefCell::default(),
             links: parts.links,
             thinker: parts.thinker,
+            hands: parts.hands,
             committer: parts.committer,
             calls: parts.calls,
             in_flight: RefCell::default(),
@@ -192,7 +197,15 @@ impl World {
                 }
                 None
             }
-            Effect::RunTool { .. } | Effect::StopTool { .. } => None,
+            Effect::RunTool { run, session: _, call } => {
+                let agent = self.agent.borrow();
+                self.hands.start(run, *call, &agent.setup().brain.tools, agent.durable());
+                None
+            }
+            Effect::StopTool { run } => {
+                self.hands.stop(run);
+                None
+            }
             Effect::Decided { request, answer } => {
                 self.asking.on_decided(request, answer);
                 None
@@ -268,6 +281,14 @@ impl World {
         tell_call(correlation, &call, &result);
         let (outcome, date) = wire::decode(&call, result);
         self.feed(Input::CallDone { id, outcome, date });
+    }
+
+    /// The tools that are done, for ever.
+    pub async fn listen_to_tools(&self) {
+        loop {
+            let (run, result) = self.hands.next().await;
+            self.feed(Input::ToolDone { run, result });
+        }
     }
 
     /// Ticks when the agent wants to be called, for ever.
@@ -390,7 +411,7 @@ impl Around for World {
     }
 
     fn tools(&self, names: &[String]) -> String {
-        wire::tools::schemas(names)
+        self.hands.schemas(names)
     }
 
     fn wall(&self) -> Wall {
