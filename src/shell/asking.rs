@@ -2,11 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use futures_lite::Stream;
 use smol::channel::{self, Receiver, Sender};
 
 use super::world::World;
@@ -85,7 +85,8 @@ impl Asker {
 
     /// The answer, once it is there.
     pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<AskAnswer> {
-        let received = pin!(self.answer.recv()).poll(cx);
+        // As a stream it keeps its waker between two looks.
+        let received = self.answer.as_mut().poll_next(cx);
         received.map(|answer| answer.unwrap_or(AskAnswer::Refused(Refusal::Stopping)))
     }
 
