@@ -12,6 +12,7 @@ pub mod aiwm;
 pub mod alexos;
 pub mod client;
 pub mod json;
+pub mod model;
 pub mod port;
 pub mod process;
 pub mod receiver;
