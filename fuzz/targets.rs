@@ -13,7 +13,7 @@ use chainbot::agent::limits::{
 };
 use chainbot::shell::ws::driver::{End, Next, Role, Socket};
 use chainbot::wire::json::{Json, Kind};
-use chainbot::wire::{autobot, bus, bus_handshake, http_head, windows};
+use chainbot::wire::{autobot, bus, bus_handshake, http_head, mcp, tools, windows};
 use futures_lite::{AsyncRead, AsyncWrite};
 
 /// Frames that come in, to a server or to a client (the first byte says which): what they mean does not depend on how
@@ -133,6 +133,42 @@ pub fn dialects(data: &[u8]) {
 
 fn expect_json(said: &str, heard: &str) {
     assert!(Json::parse(said.as_bytes()).is_ok(), "{said} said of {heard}");
+}
+
+/// Arguments of tools, and messages of their servers: what is judged leads down, moves no pen, and can be judged again;
+/// what a server offers is named as a model may call it, and bounded.
+pub fn tools(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for tool in &tools::TOOLS {
+        let parsed = tools::parse(tool.name, text);
+        let subject = tools::subject(tool.name, text);
+        assert_eq!(parsed.is_ok(), subject.is_ok(), "{}: {parsed:?} {subject:?}", tool.name);
+        let Ok(subject) = subject else { continue };
+        assert!(!subject.chars().any(char::is_control), "{subject:?}");
+        if tool.subject == "path" {
+            assert!(!subject.is_empty() && !subject.starts_with('/'), "{subject:?}");
+            assert!(
+                subject == "." || subject.split('/').all(|part| !matches!(part, "" | "." | "..")),
+                "{subject:?}"
+            );
+        }
+    }
+    if let Ok(canonical) = tools::subject("mcp__a__b", text) {
+        assert_eq!(tools::subject("mcp__a__b", &canonical).as_ref(), Ok(&canonical));
+        assert!(mcp::call(1, "b", text).contains(&canonical));
+    }
+    let Ok(json) = Json::parse(data) else { return };
+    if let mcp::Said::Result(result) = mcp::said(json, 1) {
+        let mut found = Vec::new();
+        mcp::take_page(&mut found, "server", result);
+        for tool in &found {
+            let is_good = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+            assert!(tool.name.len() <= 64 && tool.name.bytes().all(is_good), "{:?}", tool.name);
+            expect_object(&JsonText(tool.parameters.clone()));
+        }
+        let (_, text) = mcp::outcome(result);
+        assert!(text.len() <= 2 * data.len() + 400, "{text}");
+    }
 }
 
 /// Heads of requests, and answers to the bus client's handshake: one that is whole is whole whatever follows.

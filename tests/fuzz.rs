@@ -140,6 +140,11 @@ fn what_clients_say_is_answered_with_json() {
 }
 
 #[test]
+fn what_a_tool_touches_can_be_judged_or_it_is_refused() {
+    fuzz("tools", targets::tools);
+}
+
+#[test]
 fn a_head_is_whole_or_it_is_not() {
     fuzz("handshake", targets::handshake);
 }

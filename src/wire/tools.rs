@@ -187,7 +187,7 @@ pub fn push_schema(out: &mut String, name: &str, about: &str, parameters: &str) 
 }
 
 /// What a call touches, for rules and people: the path, the command line (each word quoted where it must be, so that no
-/// two commands look the same), the URL; for a tool of another server its arguments, without white space and escapes
+/// two commands look the same, and behind it the folder if it is not the root), the URL; for a tool of another server its arguments, without white space and escapes
 /// that need not be. Empty if the tool touches nothing in particular.
 ///
 /// # Errors
@@ -198,7 +198,9 @@ pub fn subject(name: &str, arguments: &str) -> Result<String, String> {
     }
     Ok(match parse(name, arguments)? {
         Action::ReadFile { path, .. } | Action::WriteFile { path, .. } | Action::ListDir { path } => path,
-        Action::RunCommand { command, .. } => quoted(&command),
+        Action::RunCommand { command, cwd } if cwd == "." => quoted(&command),
+        // Behind the command, so that a rule that ends in a star judges it wherever it runs.
+        Action::RunCommand { command, cwd } => format!("{} [in {}]", quoted(&command), quoted(&[cwd])),
         Action::HttpGet { url } => url,
         Action::SystemInfo => String::new(),
         Action::Events { mut filter, .. } => filter.kinds.pop().unwrap_or_default(),

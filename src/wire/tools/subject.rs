@@ -1,5 +1,6 @@
 //! What a call touches, written so that it means one thing: paths without detours, quoted command lines, plain URLs.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use crate::agent::event::push_json_string;
@@ -137,16 +138,17 @@ fn push_canonical(out: &mut String, value: Json<'_>) -> Result<(), String> {
     match value.kind() {
         Kind::Object => {
             out.push('{');
-            for (at, (name, member)) in value.fields().enumerate() {
-                if value.fields().take(at).any(|(earlier, _)| earlier == name) {
-                    return Err(format!("{:?} is given twice", super::shortened(&name)));
-                }
-                if at > 0 {
+            let mut names = BTreeSet::new();
+            for (name, member) in value.fields() {
+                if !names.is_empty() {
                     out.push(',');
                 }
                 push_json_string(out, &name);
                 out.push(':');
                 push_canonical(out, member)?;
+                if let Some(name) = names.replace(name) {
+                    return Err(format!("{:?} is given twice", super::shortened(&name)));
+                }
             }
             out.push('}');
         }

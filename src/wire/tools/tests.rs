@@ -132,6 +132,9 @@ fn a_command_line_means_one_command() {
     ] {
         assert_eq!(touched("run-command", &format!(r#"{{"command":{words}}}"#)), want);
     }
+    let below = r#"{"command":["make","all"],"cwd":"./a b/"}"#;
+    assert_eq!(touched("run-command", below), "make all [in 'a b']");
+    assert_eq!(touched("run-command", r#"{"command":["make","[in","a]"],"cwd":"."}"#), "make '[in' 'a]'");
     // A text for the shell never looks like the bare command at its start, so no rule for that lets it through.
     assert_eq!(touched("run-command", r#"{"command":"ls; reboot"}"#), "/bin/sh -c 'ls; reboot'");
     assert!(wants_shell(r#"{"command":"ls"}"#) && !wants_shell(r#"{"command":["ls"]}"#));
