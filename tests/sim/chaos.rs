@@ -104,6 +104,9 @@ impl World {
             _ if node.is_stopping => return,
             _ => return self.ask_to_stop(),
         }
+        if writes.is_some() {
+            self.brain.checks.on_doubt();
+        }
         self.node = None;
         self.process_ended();
         let wait =
@@ -135,6 +138,9 @@ impl World {
                 1 => setup.aiwm.iter_mut().for_each(|aiwm| aiwm.heartbeat_interval_ms = 20_000),
                 _ => {}
             }
+        }
+        if is_changed {
+            self.change_brain(&mut setup.brain);
         }
         self.setup = setup.clone();
         self.checks.on_reconfigured(&self.setup);

@@ -30,7 +30,7 @@ impl World {
             assert!(self.now < healed_at + PEERS_BOUND_MS, "half an hour after healing: {wrong}");
             self.run_for(5_000);
         }
-        while let Some(wrong) = self.wrong_with_hooks() {
+        while let Some(wrong) = self.wrong_with_hooks().or_else(|| self.wrong_with_brain()) {
             assert!(self.now < healed_at + HOOKS_BOUND_MS, "long after healing: {wrong}");
             self.run_for(MINUTE_MS);
         }
@@ -78,6 +78,7 @@ impl World {
         }
         self.clock.sync();
         self.store.heal();
+        self.heal_brain();
         if self.node.is_none() {
             self.start();
         }

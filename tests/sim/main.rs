@@ -9,6 +9,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod brain;
+mod brain_checks;
 mod bus;
 mod calls;
 mod chaos;

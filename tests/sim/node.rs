@@ -1,5 +1,6 @@
 //! The process: starts and ends it, gives it inputs, carries out its effects, as the shell would.
 
+use chainbot::agent::brain::speech::{ThoughtEnd, ThoughtNews};
 use chainbot::agent::effect::IntakeAnswer;
 use chainbot::agent::event::EventFilter;
 use chainbot::agent::ids::{Destination, RequestId, Seq, Ticket};
@@ -38,6 +39,7 @@ impl World {
             memory.cursors
         );
         self.checks.on_open(&memory, &log, self.boots);
+        self.brain.checks.on_open(&memory);
         for (key, seq) in self.checks.keyed(&self.clients) {
             let found = self.store.inbox(key);
             let is_right = found == Ok(Some(seq)) || (found.is_err() && !self.is_healed);
@@ -82,7 +84,9 @@ impl World {
             assert!(deadline.at > now.mono, "{:?} is due in the past: a busy loop", deadline.timer);
         }
         if self.steps.is_multiple_of(STATUS_STEPS) {
-            self.checks.on_status(&node.agent.status(now));
+            let status = node.agent.status(now);
+            self.checks.on_status(&status);
+            self.brain.checks.on_status(&status);
         }
         let is_late = !node.is_stopping && !self.is_healed && self.rng.chance(20);
         let late_ms = if is_late { self.rng.gap(300) } else { 0 };
@@ -92,12 +96,12 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         let boot = self.boots;
         match effect {
-            Effect::Think { .. }
+            effect @ (Effect::Think { .. }
             | Effect::ThinkStop { .. }
             | Effect::AskDone { .. }
             | Effect::RunTool { .. }
             | Effect::StopTool { .. }
-            | Effect::Decided { .. } => panic!("nobody asked a model in this world"),
+            | Effect::Decided { .. }) => self.brain_effect(effect),
             Effect::Commit { ticket, writes } => self.begin_commit(ticket, writes),
             Effect::Fetch { destination, after, filter } => {
                 self.checks.on_fetch(&destination, after);
@@ -136,8 +140,12 @@ impl World {
         let (ticket, writes) = node.commit.clone().expect("a commit is in flight until it is told");
         let result = self.store.commit(&writes, &mut self.rng);
         match result {
-            Ok(oldest) => self.checks.on_committed(&writes, oldest),
+            Ok(oldest) => {
+                self.checks.on_committed(&writes, oldest);
+                self.brain.checks.on_committed(&writes);
+            }
             Err(fault) => {
+                self.brain.checks.on_doubt();
                 self.checks.on_commit_failed();
                 note!("   disk: commit {} fails: {fault:?}", ticket.0);
             }
@@ -277,7 +285,10 @@ impl World {
     fn exit(&mut self) {
         let commit = self.node.take().and_then(|node| node.commit);
         match commit {
-            Some((_, writes)) => self.store.kill(Some(&writes), &mut self.rng),
+            Some((_, writes)) => {
+                self.brain.checks.on_doubt();
+                self.store.kill(Some(&writes), &mut self.rng);
+            }
             None => self.store.close(),
         }
         self.process_ended();
@@ -287,6 +298,7 @@ impl World {
 
     /// What becomes of those who waited for the process.
     pub fn process_ended(&mut self) {
+        self.brain_ended();
         for index in self.clients.on_process_end() {
             self.again_later(index, None);
         }
@@ -316,17 +328,27 @@ fn trace_input(input: &Input) {
         Input::BusRefused { link, status } => note!("-> bus {} refused: {status}", link.0),
         Input::BusMessage { link, message, .. } => note!("-> bus {}: {message:?}", link.0),
         Input::BusClosed { link, end } => note!("-> bus {} closed: {end}", link.0),
+        Input::Say { request, saying } => {
+            note!("-> say {}: {} bytes to {}", request.0, saying.text.len(), saying.session);
+        }
+        Input::Thought { thought, news } => note!("-> thought {}: {}", thought.0, describe_news(news)),
+        Input::ToolDone { run, result } => note!("-> run {} done: {}", run.0, result.is_ok),
         Input::Ask { .. }
-        | Input::Say { .. }
         | Input::CallerLeft { .. }
-        | Input::Thought { .. }
-        | Input::ToolDone { .. }
         | Input::Decide { .. }
         | Input::Forget { .. }
         | Input::StopTurn { .. } => note!("-> {input:?}"),
         Input::Sampled(_) => note!("-> sampled"),
         Input::Reconfigured(_) => note!("-> reconfigured"),
         Input::StopAsked(reason) => note!("-> stop asked: {reason:?}"),
+    }
+}
+
+fn describe_news(news: &ThoughtNews) -> String {
+    match news {
+        ThoughtNews::Began => "began".to_owned(),
+        ThoughtNews::Ended(ThoughtEnd::Answered(reply)) => format!("answered, {} calls", reply.calls.len()),
+        ThoughtNews::Ended(end) => format!("{end:?}"),
     }
 }
 
@@ -359,12 +381,15 @@ fn describe_writes(writes: &[Write]) -> String {
         Write::Inbox { seq, .. } => format!("inbox {}", seq.0),
         Write::Cursor { destination, seq } => format!("cursor {} {}", destination.key(), seq.0),
         Write::CursorGone(destination) => format!("cursor {} gone", destination.key()),
-        Write::Message { .. }
-        | Write::MessagesGone { .. }
-        | Write::Session { .. }
-        | Write::SessionGone(_) => {
-            format!("{write:?}")
+        Write::Message { session, number, message } => {
+            format!("message {number} of {session} ({})", message.role.as_str())
         }
+        Write::Session { session, record } => {
+            let turn =
+                record.turn.as_ref().map(|turn| (turn.questions, turn.calling, turn.next_call, turn.call));
+            format!("session {session} {}..{} {turn:?}", record.first, record.next)
+        }
+        Write::MessagesGone { .. } | Write::SessionGone(_) => format!("{write:?}"),
         Write::Fact(key, value) => format!("fact {} ({} bytes)", key.as_str(), value.len()),
     });
     words.collect::<Vec<_>>().join(", ")

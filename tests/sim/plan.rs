@@ -7,6 +7,7 @@ use chainbot::agent::setup::{AiwmSetup, AlexosSetup, HookSetup, Identity, Secret
 use chainbot::agent::time::Wall;
 use chainbot::ledger::SIZE_MIN_BYTES;
 
+use crate::brain::BrainPlan;
 use crate::peers::aiwm;
 use crate::peers::alexos::Kind;
 use crate::rng::Rng;
@@ -58,6 +59,8 @@ pub struct Plan {
     pub over_tls: bool,
     /// `aiwm.status = "online"`.
     pub prefers_online: bool,
+    /// What of the brain there is.
+    pub brain: Option<BrainPlan>,
 }
 
 impl Plan {
@@ -96,6 +99,7 @@ impl Plan {
             events_max: if rng.chance(150) { rng.within(20, 80) } else { 50_000 },
             over_tls: rng.chance(300),
             prefers_online: rng.chance(150),
+            brain: BrainPlan::of(seed),
             failed_sync_forgets: rng.chance(400),
             size_max_bytes: rng.pick(&[SIZE_MIN_BYTES, 16 << 20]),
         }
@@ -103,7 +107,8 @@ impl Plan {
 
     /// Whether the ledger may have to drop events.
     pub fn is_capped(&self) -> bool {
-        self.events_max < 10_000 || self.large_per_mille > 100
+        let talks_much = self.brain.is_some_and(|brain| brain.long_per_mille > 0);
+        self.events_max < 10_000 || self.large_per_mille > 100 || talks_much
     }
 
     /// The same, shorter and with fewer posts where there would be thousands: keeps a seed cheap.
@@ -121,7 +126,7 @@ impl Plan {
             alexos: self.alexos.map(|kind| self.with_bus(alexos_setup(kind, self.over_tls, rng))),
             aiwm: self.aiwm.map(|_| self.aiwm_setup(rng)),
             hooks: (0..self.hooks).map(|index| self.hook_setup(index, rng)).collect(),
-            brain: chainbot::agent::brain::setup::BrainSetup::default(),
+            brain: self.brain.map(|brain| brain.setup()).unwrap_or_default(),
             events_max: self.events_max,
             built_at: BUILT_AT,
         }

@@ -5,7 +5,7 @@ use crate::plan::Plan;
 use crate::run::live;
 
 fn comes_right(seed: u64) {
-    live(Plan::of(seed).bounded(), false).expect_right();
+    live(Plan { brain: None, ..Plan::of(seed).bounded() }, false).expect_right();
 }
 
 /// The config was read again while the log was read for a webhook: a second read for it went out beside the first.

@@ -10,6 +10,7 @@ use chainbot::agent::memory::Write;
 use chainbot::agent::{Agent, Call, Input, Setup};
 use chainbot::wire::{CallResult, HttpRequest};
 
+use crate::brain::{BrainWorld, Stir};
 use crate::bus::{Bus, Step};
 use crate::checks::Checks;
 use crate::clients::Clients;
@@ -63,6 +64,8 @@ pub enum Happening {
     Bus { boot: u32, link: LinkId, step: Step },
     /// A client of the sockets has its turn.
     Reader(usize),
+    /// Something happens to models, tools, people or those who talk.
+    Brain { boot: u32, stir: Stir },
     /// The shell calls the agent for no reason.
     Nudge,
 }
@@ -139,6 +142,8 @@ pub struct World {
     pub clients: Clients,
     /// Those who follow the log.
     pub readers: Readers,
+    /// Models, tools, people, those who talk.
+    pub brain: BrainWorld,
     /// The model.
     pub checks: Checks,
     /// Nothing goes wrong any more.
@@ -187,6 +192,7 @@ impl World {
             checks: Checks::new(&setup, plan.is_capped()),
             clients: Clients::new(plan.large_per_mille, Rng::new(seed, "clients")),
             readers: Readers::new(seed),
+            brain: BrainWorld::new(seed, plan.brain),
             store: Store::new(&plan),
             rng: Rng::new(seed, "world"),
             clock: Clock::new(),
@@ -214,6 +220,7 @@ impl World {
     pub fn run(&mut self) {
         self.begin_chaos();
         self.begin_reading();
+        self.begin_talking();
         self.start();
         while self.step(self.plan.chaos_ms) {}
         self.heal_and_demand();
@@ -263,6 +270,7 @@ impl World {
             Happening::StopOverdue { boot } => self.stop_overdue(boot),
             Happening::Bus { boot, link, step } => self.bus_step(boot, link, step),
             Happening::Reader(index) => self.reader_step(index),
+            Happening::Brain { boot, stir } => self.brain_step(boot, stir),
             Happening::Start => self.start(),
             _ if self.is_healed => {}
             Happening::Weather(peer) => self.change_weather(peer),
