@@ -810,7 +810,8 @@ fn message(role: Role, text: String, at: super::time::Wall) -> Message {
 /// What permission depends on: the controller's list of tools and its mode, else the config's.
 fn law<'a>(controller: Option<&'a ControllerAnswer>, tools: &'a super::brain::setup::ToolsSetup) -> Law<'a> {
     let theirs = controller.and_then(|answer| answer.tools.as_deref());
-    let mode = setting(controller, "claude.permission_mode").map(Mode::parse).unwrap_or_default();
+    let theirs_mode = setting(controller, "claude.permission_mode").map(Mode::parse);
+    let mode = theirs_mode.filter(|mode| *mode != Mode::Config).unwrap_or(tools.permission_mode);
     Law { allowed: theirs.unwrap_or(&tools.allowed), tools, mode }
 }
 

@@ -8,6 +8,7 @@ use super::fault::Fault;
 use super::origin::Origin;
 use super::sources::{Sources, Value};
 use super::table::{List, MCP, PROVIDERS};
+use crate::agent::brain::permission::Mode;
 use crate::agent::brain::setup::{
     BrainSetup, BudgetSetup, McpSetup, ModelName, Permission, ProviderKind, ProviderSetup, Rule, ToolsSetup,
 };
@@ -291,6 +292,11 @@ fn tools(values: &Values) -> ToolsSetup {
             "allow" => Permission::Allow,
             "deny" => Permission::Deny,
             _ => Permission::Ask,
+        },
+        // The documents' default says no more than tools.mode does.
+        permission_mode: match Mode::parse(values.text("claude.permission_mode")) {
+            Mode::Ask => Mode::Config,
+            mode => mode,
         },
         approval_time_ms: values.milliseconds("tools.approval_time"),
         run_time_ms: values.milliseconds("tools.run_time"),

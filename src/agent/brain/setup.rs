@@ -1,5 +1,6 @@
 //! What the brain is told: `[brain]`, its providers, budgets, tools and servers of tools.
 
+use super::permission::Mode;
 use crate::agent::setup::Secret;
 
 /// The `[brain]` section.
@@ -108,8 +109,10 @@ pub struct ToolsSetup {
     pub root: String,
     /// Looked through in order; the first that fits decides.
     pub rules: Vec<Rule>,
-    /// What happens if no rule fits.
+    /// What happens if no rule fits and `permission_mode` says nothing.
     pub mode: Permission,
+    /// The documents' word about permission, if somebody set it; the controller's goes before it.
+    pub permission_mode: Mode,
     /// How long a person has to answer, in milliseconds; then it is a no.
     pub approval_time_ms: u64,
     /// How long one call may take, in milliseconds.
