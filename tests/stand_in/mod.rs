@@ -17,4 +17,5 @@ pub mod port;
 pub mod process;
 pub mod receiver;
 pub mod tls;
+pub mod upstream;
 pub mod watched;

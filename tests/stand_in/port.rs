@@ -35,6 +35,25 @@ pub struct Answer {
     pub after: Duration,
     /// Bytes that are no HTTP instead.
     pub is_garbage: bool,
+    /// Instead of `body`: pieces, each sent as it is said.
+    pub stream: Option<Streamed>,
+}
+
+/// A body that comes in pieces.
+#[derive(Clone, Debug)]
+pub struct Streamed {
+    pub pieces: Vec<String>,
+    pub end: StreamEnd,
+}
+
+/// How it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    Whole,
+    /// The connection is closed before the end.
+    Cut,
+    /// Nothing but blank comments comes any more, until the caller leaves or the port goes away.
+    Held,
 }
 
 impl Answer {
@@ -46,7 +65,12 @@ impl Answer {
             body: body.into(),
             after: Duration::ZERO,
             is_garbage: false,
+            stream: None,
         }
+    }
+
+    pub fn stream(content_type: &'static str, pieces: Vec<String>, end: StreamEnd) -> Self {
+        Self { content_type, stream: Some(Streamed { pieces, end }), ..Self::json(200, "") }
     }
 
     pub fn text(status: u16, body: impl Into<String>) -> Self {
@@ -61,6 +85,9 @@ impl Answer {
 /// What stands behind a port.
 pub trait Peer: Send + Sync + 'static {
     fn answer(&self, request: Request) -> Answer;
+
+    /// The caller of a held stream has left.
+    fn left(&self) {}
 }
 
 pub struct Port<P: Peer> {
@@ -169,7 +196,42 @@ fn work(server: &Server, peer: &dyn Peer, is_stopping: &AtomicBool) {
         if !answer.after.is_zero() {
             std::thread::sleep(answer.after);
         }
-        write(raw, &answer);
+        match &answer.stream {
+            Some(stream) => write_stream(raw, &answer, stream, peer, is_stopping),
+            None => write(raw, &answer),
+        }
+    }
+}
+
+fn write_stream(
+    raw: tiny_http::Request,
+    answer: &Answer,
+    stream: &Streamed,
+    peer: &dyn Peer,
+    is_stopping: &AtomicBool,
+) {
+    let mut writer = raw.into_writer();
+    let mut say = |text: &str| writer.write_all(text.as_bytes()).and_then(|()| writer.flush()).is_ok();
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+    let Answer { status, content_type, .. } = answer;
+    let mut is_there = say(&format!(
+        "HTTP/1.1 {status} Stand-In\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    ));
+    for piece in &stream.pieces {
+        is_there = is_there && say(&chunk(piece));
+    }
+    match stream.end {
+        StreamEnd::Whole => drop(say("0\r\n\r\n")),
+        StreamEnd::Cut => {}
+        StreamEnd::Held => {
+            while is_there && !is_stopping.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(5));
+                is_there = say(&chunk(":\n\n"));
+            }
+            if !is_there {
+                peer.left();
+            }
+        }
     }
 }
 
