@@ -1,4 +1,4 @@
-//! A model upstream that speaks like OpenAI, Ollama or MacLink, and fails as they do.
+//! Models upstream of each kind, that fail as they do: `model.rs` is the one that behaves.
 
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub enum Course {
     Slow(Duration),
     /// Falls silent after the first words, the connection open.
     Silent,
+    /// The same, before anything but the head.
+    SilentAtOnce,
     /// A line that does not end.
     HugeLine,
     /// An error object as the first thing.
@@ -67,7 +69,10 @@ fn answer(state: &State, request: &Request) -> Answer {
     let is_ollama = request.path.ends_with("/api/chat");
     let is_maclink = request.path.ends_with("/api/generate");
     if request.method == "GET" {
-        return Answer::json(200, r#"{"status":"ready","data":[{"id":"stand-in"}],"models":[{"name":"stand-in"}]}"#);
+        return Answer::json(
+            200,
+            r#"{"status":"ready","data":[{"id":"stand-in"}],"models":[{"name":"stand-in"}]}"#,
+        );
     }
     if let Course::Status(status) = state.course {
         let mut answer = Answer::json(status, r#"{"error":{"message":"not today","type":"x","code":null}}"#);
@@ -89,7 +94,11 @@ fn answer(state: &State, request: &Request) -> Answer {
         );
     }
     let (first, rest, end) = if is_ollama { lines(&words) } else { events(&words) };
-    stream(state.course, if is_ollama { "application/x-ndjson" } else { "text/event-stream" }, (first, rest, end))
+    stream(
+        state.course,
+        if is_ollama { "application/x-ndjson" } else { "text/event-stream" },
+        (first, rest, end),
+    )
 }
 
 /// Words in pieces as they are streamed: the first, the others, the end.
@@ -97,7 +106,9 @@ type Pieces = (String, Vec<String>, String);
 
 fn events(words: &[String]) -> Pieces {
     let event = |word: &String| {
-        format!("data: {{\"id\":\"x\",\"model\":\"stand-in\",\"odd\":1,\"choices\":[{{\"index\":0,\"delta\":{{\"content\":{word}}},\"finish_reason\":null}}]}}\n\n")
+        format!(
+            "data: {{\"id\":\"x\",\"model\":\"stand-in\",\"odd\":1,\"choices\":[{{\"index\":0,\"delta\":{{\"content\":{word}}},\"finish_reason\":null}}]}}\n\n"
+        )
     };
     let mut pieces: Vec<_> = words.iter().map(event).collect();
     let first = if pieces.is_empty() { String::new() } else { pieces.remove(0) };
@@ -108,7 +119,9 @@ fn events(words: &[String]) -> Pieces {
 
 fn lines(words: &[String]) -> Pieces {
     let line = |word: &String| {
-        format!("{{\"model\":\"stand-in\",\"message\":{{\"role\":\"assistant\",\"content\":{word}}},\"done\":false}}\n")
+        format!(
+            "{{\"model\":\"stand-in\",\"message\":{{\"role\":\"assistant\",\"content\":{word}}},\"done\":false}}\n"
+        )
     };
     let mut pieces: Vec<_> = words.iter().map(line).collect();
     let first = if pieces.is_empty() { String::new() } else { pieces.remove(0) };
@@ -127,6 +140,7 @@ fn stream(course: Course, kind: &'static str, (first, rest, end): Pieces) -> Ans
         Course::Garbage => of(vec!["<html>sign in</html>\n\n".to_owned()], StreamEnd::Whole),
         Course::Slow(after) => Answer { after, ..of(whole(), StreamEnd::Whole) },
         Course::Silent => of(vec![first], StreamEnd::Held),
+        Course::SilentAtOnce => of(Vec::new(), StreamEnd::Held),
         Course::HugeLine => of(vec!["data: ".to_owned() + &"x".repeat(200_000)], StreamEnd::Whole),
         Course::ErrorFirst => of(vec![error], StreamEnd::Whole),
         Course::ErrorLater => of(vec![first, error], StreamEnd::Whole),
