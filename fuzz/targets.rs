@@ -8,12 +8,16 @@ use std::task::{Context, Poll, Waker};
 
 use chainbot::agent::event::JsonText;
 use chainbot::agent::input::BusIn;
+use chainbot::agent::input::Fault;
 use chainbot::agent::limits::{
     EVENT_MESSAGE_BYTES_MAX, EVENT_TYPE_BYTES_MAX, HEAD_BYTES_MAX, SOCKET_MESSAGE_BYTES_MAX,
 };
+use chainbot::agent::time::Wall;
 use chainbot::shell::ws::driver::{End, Next, Role, Socket};
-use chainbot::wire::json::{Json, Kind};
-use chainbot::wire::{autobot, bus, bus_handshake, http_head, mcp, tools, windows};
+use chainbot::wire::chat::{Delta, Gather};
+use chainbot::wire::json::{Json, Kind, TextFault};
+use chainbot::wire::openai::{self, Encoder, Shape};
+use chainbot::wire::{autobot, bus, bus_handshake, http_head, maclink, mcp, ollama, tools, windows};
 use futures_lite::{AsyncRead, AsyncWrite};
 
 /// Frames that come in, to a server or to a client (the first byte says which): what they mean does not depend on how
@@ -187,4 +191,94 @@ pub fn handshake(data: &[u8]) {
         assert!(end <= data.len(), "{end} of {}", data.len());
         assert!(data.windows(accept.len()).any(|window| window == accept.as_bytes()), "no proof");
     }
+}
+
+/// Answers of models, of the kind that the first byte says: what they say does not depend on how the network cuts them, and
+/// whatever they say can be written in every shape.
+pub fn answers(data: &[u8]) {
+    let Some((first, answer)) = data.split_first() else { return };
+    let (whole, is_ok) = deltas(answer, first % 4, usize::MAX);
+    for size in [1, 3, 1 + usize::from(first >> 2)] {
+        let (cut, is_still_ok) = deltas(answer, first % 4, size);
+        assert_eq!(is_ok, is_still_ok, "pieces of {size}");
+        assert!(is_ok.is_err() || whole == cut, "pieces of {size}: {whole:?} {cut:?}");
+    }
+    for shape in [Shape::Events { with_usage: true }, Shape::Whole, Shape::Lines, Shape::Plain] {
+        let written = written(&whole, shape);
+        match shape {
+            Shape::Whole | Shape::Plain => expect_json(&written, "an answer"),
+            Shape::Lines => written.lines().for_each(|line| expect_json(line, "an answer")),
+            Shape::Events { .. } => {
+                for event in written.split_terminator("\n\n") {
+                    let data = event.strip_prefix("data: ").expect("an event");
+                    assert!(data == "[DONE]" || Json::parse(data.as_bytes()).is_ok(), "{data}");
+                }
+            }
+        }
+    }
+}
+
+fn deltas(answer: &[u8], kind: u8, size: usize) -> (Vec<Delta>, Result<(), Fault>) {
+    let mut found = Vec::new();
+    let mut pieces = answer.chunks(size.min(answer.len().max(1)));
+    let result = match kind {
+        0 => {
+            let mut events = openai::Events::default();
+            let mut take = |piece: &[u8]| {
+                events.push(piece)?;
+                while events.next(&mut found)?.is_some() {}
+                Ok(())
+            };
+            let result = pieces.try_for_each(&mut take);
+            result.and_then(|()| events.end(&mut found))
+        }
+        1 => {
+            let mut passed = openai::Passed::default();
+            pieces.try_for_each(|piece| passed.push(piece)).and_then(|()| passed.end(&mut found))
+        }
+        2 => {
+            let mut lines = ollama::Lines::default();
+            let result = pieces.try_for_each(|piece| lines.push(piece, &mut found));
+            result.and_then(|()| lines.end(&mut found))
+        }
+        _ => {
+            let mut said = maclink::Answer::default();
+            let result = pieces.try_for_each(|piece| said.push(piece, &mut found));
+            result.and_then(|()| said.end(3, &mut found))
+        }
+    };
+    let mut joined: Vec<Delta> = Vec::new();
+    for delta in found {
+        match (joined.last_mut(), delta) {
+            (Some(Delta::Text(text)), Delta::Text(more)) => text.push_str(&more),
+            (_, delta) => joined.push(delta),
+        }
+    }
+    (joined, result)
+}
+
+fn written(deltas: &[Delta], shape: Shape) -> String {
+    let mut encoder = Encoder::new(shape, 1, Wall(0), "m");
+    let mut gather = Gather::new(true, !matches!(shape, Shape::Events { .. }));
+    let mut text = String::new();
+    for delta in deltas {
+        gather.take(delta);
+        encoder.push(delta, &mut text);
+    }
+    encoder.end(&gather, 10, &mut text);
+    text
+}
+
+/// Questions to models: one that is taken goes on as JSON to every kind of provider, and under the model that is meant.
+pub fn questions(data: &[u8]) {
+    let Ok(asked) = openai::read(data) else { return };
+    let json = Json::parse(data).expect("what was read is JSON");
+    let rewritten = openai::rewrite(data, "m", !asked.is_stream);
+    for made in [&rewritten, &ollama::from_question(json, "m"), &maclink::from_question(json, "m")] {
+        let read = Json::parse(made.as_bytes());
+        // Arguments of a call were a text, and are an object then.
+        assert!(!matches!(read, Err(TextFault::NotJson | TextFault::NotUtf8)), "{made}");
+    }
+    let again = openai::read(rewritten.as_bytes()).expect("it is still a question");
+    assert_eq!((again.model.as_str(), again.is_stream, again.is_queued), ("m", !asked.is_stream, false));
 }

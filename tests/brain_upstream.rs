@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use stand_in::client::{self, Reply};
 use stand_in::json;
-use stand_in::upstream::{self, Course, Model};
 use stand_in::port::Port;
 use stand_in::process::{Agent, Folder, Program, exe, free_address};
+use stand_in::upstream::{self, Course, Model};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const QUESTION: &str = r#"{"model":"m","odd":[1],"messages":[{"role":"user","content":"say it"}]}"#;

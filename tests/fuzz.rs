@@ -15,6 +15,13 @@ const INPUT_BYTES_MAX: usize = 4_096;
 /// What parsers stumble over.
 const WORDS: &[&[u8]] = &[
     b"\"type\":",
+    b"\"content\":\"",
+    b"\"choices\":[{\"delta\":",
+    b"\"error\":",
+    b"\"tool_calls\":[",
+    b"\"arguments\":",
+    b"data: ",
+    b"\n\n",
     b"\"action\":",
     b"\"event_type\":",
     b"\"payload\":",
@@ -147,4 +154,14 @@ fn what_a_tool_touches_can_be_judged_or_it_is_refused() {
 #[test]
 fn a_head_is_whole_or_it_is_not() {
     fuzz("handshake", targets::handshake);
+}
+
+#[test]
+fn answers_of_models_mean_the_same_however_they_are_cut_and_can_be_written_in_every_shape() {
+    fuzz("answers", targets::answers);
+}
+
+#[test]
+fn a_question_that_is_taken_can_be_asked_of_every_kind_of_provider() {
+    fuzz("questions", targets::questions);
 }

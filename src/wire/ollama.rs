@@ -155,7 +155,7 @@ fn close_message(out: &mut String, mut calls: String) {
     out.push('}');
 }
 
-/// A call as Ollama writes it, its arguments as an object.
+/// A call as Ollama writes it, its arguments as an object; in one line, as an answer's lines must be.
 fn push_call(out: &mut String, name: &str, arguments: &str) {
     if !out.ends_with('[') {
         out.push(',');
@@ -163,7 +163,7 @@ fn push_call(out: &mut String, name: &str, arguments: &str) {
     out.push_str("{\"function\":{");
     push_text(out, "name", name);
     let object = Json::parse(arguments.as_bytes()).ok().filter(|json| json.kind() == Kind::Object);
-    push_raw(out, "arguments", object.map_or("{}", Json::raw));
+    push_raw(out, "arguments", &object.map_or_else(|| "{}".to_owned(), Json::compact));
     out.push_str("}}");
 }
 

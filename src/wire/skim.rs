@@ -46,6 +46,8 @@ pub struct Skim {
     value: Vec<u8>,
     /// What of the told text is not decoded yet.
     told: Vec<u8>,
+    /// Whether a told text ended within a character.
+    is_torn: bool,
     found: Vec<(&'static str, String)>,
 }
 
@@ -64,6 +66,7 @@ impl Skim {
             name: Vec::new(),
             value: Vec::new(),
             told: Vec::new(),
+            is_torn: false,
             found: Vec::new(),
         }
     }
@@ -175,6 +178,7 @@ impl Skim {
     }
 
     fn end_value(&mut self, sink: Sink) {
+        self.is_torn |= sink == Sink::Told && whole_characters(&self.told) < self.told.len();
         if sink != Sink::Kept {
             return;
         }
@@ -193,6 +197,9 @@ impl Skim {
     /// Decodes what is whole of the told text.
     fn tell(&mut self, text: &mut String) -> Result<(), Fault> {
         let end = whole_characters(&self.told);
+        if self.is_torn {
+            return Err(Fault::Garbage);
+        }
         if end == 0 {
             return Ok(());
         }
@@ -263,7 +270,12 @@ mod tests {
         for bad in ["<html>", "[1]", "{1:2}", "{\"a\" 1}", "{} x", "\"a\""] {
             assert_eq!(skim(bad, 3).2, Err(Fault::Garbage), "{bad}");
         }
-        for bad in [r#"{"content":"\ud83dxxxxxxxx"}"#, r#"{"content":"\q"}"#, "{\"content\":\"a\nb\"}"] {
+        for bad in [
+            r#"{"content":"\ud83dxxxxxxxx"}"#,
+            r#"{"content":"\ud83d","a":1}"#,
+            r#"{"content":"\q"}"#,
+            "{\"content\":\"a\nb\"}",
+        ] {
             assert_eq!(skim(bad, 64).2, Err(Fault::Garbage), "{bad}");
         }
         let whole = r#"{"content":"abc","model":"m"}"#;
