@@ -18,6 +18,7 @@ use super::ws::hub::Counts;
 use crate::agent::effect::IntakeAnswer;
 use crate::agent::event::EventDraft;
 use crate::agent::ids::{DedupeKey, EventId, LedgerId, Seq};
+use crate::api::brain::Asked;
 use crate::api::{self, Decision, EventsQuery, Follow, ProcessFacts, Request, Response, View};
 use crate::ledger::Ledger;
 
@@ -67,6 +68,8 @@ impl Service for Answers {
                     answer_of(api::sockets::broadcast_answer(window, count))
                 }
                 Decision::Brain(asked) => {
+                    // A model takes its time: others have their turn meanwhile, and who leaves ends it.
+                    request.is_lasting.set(matches!(*asked, Asked::Question { .. } | Asked::Say { .. }));
                     drop(request);
                     brain_answers::answer(&world, *asked).await
                 }
