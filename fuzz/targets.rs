@@ -7,8 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use chainbot::agent::event::JsonText;
-use chainbot::agent::input::BusIn;
-use chainbot::agent::input::Fault;
+use chainbot::agent::input::{BusIn, Fault};
 use chainbot::agent::limits::{
     EVENT_MESSAGE_BYTES_MAX, EVENT_TYPE_BYTES_MAX, HEAD_BYTES_MAX, SOCKET_MESSAGE_BYTES_MAX,
 };
