@@ -137,9 +137,14 @@ def check_openai(agent):
 
 
 def check_audit(agent, questions):
-    events = json.loads(call(agent.base + "/api/events?type=model_called&limit=1000")[1])["events"]
-    good = [event["metadata"] for event in events if event["metadata"]["provider"] == "proxy"]
-    assert len(good) == questions, events
+    def lines():
+        events = json.loads(call(agent.base + "/api/events?type=model_called&limit=1000")[1])["events"]
+        return [event["metadata"] for event in events if event["metadata"]["provider"] == "proxy"]
+
+    # A line is durable a moment after its answer.
+    wait_for(f"{questions} lines of the audit", lambda: len(lines()) >= questions, 5)
+    good = lines()
+    assert len(good) == questions, good
     assert all(row["caller"] == "loopback" and int(row["tokens_out"]) > 0 for row in good), good
     status = json.loads(call(agent.base + "/status")[1])["brain"]
     assert [provider["state"] for provider in status["providers"]] == ["down", "up"], status
