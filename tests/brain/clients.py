@@ -3,14 +3,18 @@
 Usage: clients.py PATH_OF_CHAINBOT VENV [FOLDER_WITH_OPENAI]     (`tests/brain/clients` installs what it needs)
 """
 
+import http.server
 import json
 import os
 import pathlib
+import pty
+import select
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -211,6 +215,63 @@ def check_queue(agent, stop_proxy, start_proxy):
     print("queue: kept while nobody answered, over a restart, and answered after it")
 
 
+class Slow(http.server.BaseHTTPRequestHandler):
+    """A model that says `tick` ten times a second until its listener leaves."""
+
+    left = threading.Event()
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.end_headers()
+        try:
+            for _ in range(600):
+                chunk = {"choices": [{"index": 0, "delta": {"content": "tick "}}]}
+                self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+                time.sleep(0.1)
+        except OSError:
+            Slow.left.set()
+
+    def log_message(self, *_):
+        pass
+
+
+def check_terminal(program, folder):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    agent = Agent(program, folder, server.server_address[1])
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(program, [program, "--config", str(agent.config), "chat"], clean_environment())
+    shown = b""
+
+    def read_until(part):
+        nonlocal shown
+        until = time.monotonic() + 20
+        while part not in shown:
+            if time.monotonic() > until:
+                raise SystemExit(f"the terminal does not show {part}: {shown}")
+            if select.select([terminal], [], [], 0.2)[0]:
+                shown += os.read(terminal, 4_096)
+
+    read_until(b"> ")
+    os.write(terminal, b"go on\n")
+    read_until(b"tick tick tick")
+    shown = b""
+    os.write(terminal, b"\x03")
+    read_until(b"stopped")
+    read_until(b"> ")
+    assert Slow.left.wait(10), "the model was not left"
+    os.write(terminal, b"\x04")
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, status
+    kept = json.loads(call(agent.base + "/api/gpt/conversation/terminal")[1])["messages"]
+    assert kept[1]["content"].startswith("tick tick") and kept[1]["partial"], kept
+    server.shutdown()
+    print("terminal: an answer as it comes, Ctrl-C stops it here and upstream, what came is kept")
+
+
 def main():
     program, venv = sys.argv[1], pathlib.Path(sys.argv[2])
     folder = pathlib.Path(tempfile.mkdtemp(prefix="chainbot-brain-"))
@@ -248,6 +309,7 @@ def main():
         check_queue(agent, stop_proxy, start_proxy)
         small = Agent(program, folder, proxy_port, "[brain]\nrequests_per_hour = 2\n")
         check_budget(small)
+        check_terminal(program, folder)
     except BaseException:
         for agent in AGENTS:
             print(pathlib.Path(agent.log.name).read_text()[-4_000:], file=sys.stderr)
