@@ -8,7 +8,7 @@ CARGO_DEB_VERSION=3.8.0
 OELINT_VERSION=9.11.2
 
 # Largest program that is published, in bytes.
-SIZE_MAX=$((3 * 1024 * 1024))
+SIZE_MAX=$((7 * 512 * 1024))
 
 # Kept between builds and checkouts, and may be removed at any time.
 cache=${CHAINBOT_CROSS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/chainbot-cross}
