@@ -37,3 +37,16 @@ fn reloads_do_not_use_up_the_schedule_of_a_webhook() {
 fn a_gate_before_alex_os_costs_no_event() {
     comes_right(17);
 }
+
+/// A control: with the word that a call was begun put aside, this world ran a tool again after a restart.
+#[test]
+fn what_a_restart_interrupted_is_not_run_again() {
+    live(Plan::of(49).bounded(), false).expect_right();
+}
+
+/// The config was read again without the provider that a question was at; it failed there, and the tries of its new way were
+/// counted below none.
+#[test]
+fn a_question_outlives_its_provider() {
+    live(Plan::of(2068).bounded(), false).expect_right();
+}

@@ -283,7 +283,7 @@ impl Providers {
             ThoughtFault::Provider { .. } | ThoughtFault::Question { .. } => u64::MAX,
         };
         if route.tries < THOUGHT_TRIES_MAX && after_ms <= THOUGHT_RETRY_MAX_MS {
-            let wait = rng.jittered(TRY_WAIT_MS << (route.tries - 1).min(8)).max(after_ms);
+            let wait = rng.jittered(TRY_WAIT_MS << route.tries.saturating_sub(1).min(8)).max(after_ms);
             route.not_before = now.plus(wait.max(1));
             return;
         }
