@@ -288,10 +288,13 @@ impl Agent {
         &self.setup
     }
 
-    /// The servers of further tools, the config's before the controller's. Those of the controller may be others after each
-    /// `Outcome::Aiwm`.
+    /// The servers of further tools, the config's before the controller's; none if no model could be told of their tools. They
+    /// may be others after each answer of the controller.
     #[must_use]
     pub fn tool_servers(&self) -> Vec<brain::setup::McpSetup> {
+        if !self.may_tell_servers() {
+            return Vec::new();
+        }
         let theirs = self.session.as_ref().map_or(&[][..], Session::servers);
         self.setup.brain.mcp.iter().chain(theirs).cloned().collect()
     }

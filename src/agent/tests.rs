@@ -570,6 +570,29 @@ fn a_new_config_keeps_what_aiwm_said() {
 }
 
 #[test]
+fn servers_of_tools_are_asked_only_if_a_model_could_be_told_of_them() {
+    use super::brain::setup::{McpSetup, ProviderSetup};
+    let server = |name: &str| McpSetup { name: name.to_owned(), ..McpSetup::default() };
+    let names = |tools: Option<&[&str]>, allowed: &[&str], has_model: bool| -> Vec<String> {
+        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let servers = vec![server("theirs")];
+        let controller = ControllerAnswer { tools: tools.map(texts), servers, ..ControllerAnswer::default() };
+        let mut setup = with_aiwm();
+        setup.brain.mcp.push(server("own"));
+        setup.brain.tools.allowed = texts(allowed);
+        setup.brain.providers.extend(has_model.then(ProviderSetup::default));
+        let driver = Driver::new(setup, Memory { controller: Some(controller), ..memory() });
+        driver.agent.tool_servers().into_iter().map(|server| server.name).collect()
+    };
+    assert_eq!(names(None, &["mcp__*"], true), ["own", "theirs"]);
+    assert_eq!(names(None, &["*"], true), ["own", "theirs"]);
+    assert_eq!(names(Some(&["mcp__theirs__a"]), &[], true), ["own", "theirs"]);
+    assert_eq!(names(None, &["mcp__*"], false), [""; 0], "no model");
+    assert_eq!(names(None, &["events", "read-*"], true), [""; 0]);
+    assert_eq!(names(Some(&["events"]), &["mcp__*"], true), [""; 0], "the controller's list counts");
+}
+
+#[test]
 fn the_same_inputs_make_the_same_effects() {
     let run = || {
         let setup = Setup { hooks: vec![hook("k")], aiwm: Some(aiwm()), ..with_alexos() };

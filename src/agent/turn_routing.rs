@@ -779,6 +779,17 @@ impl Agent {
         all
     }
 
+    /// Whether there is a model that would be told of tools of servers.
+    pub(super) fn may_tell_servers(&self) -> bool {
+        let brain = &self.setup.brain;
+        let law = law(self.session.as_ref().and_then(Session::answer), &brain.tools);
+        let is_theirs = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(prefix) => prefix.starts_with("mcp__") || "mcp__".starts_with(prefix),
+            None => pattern.starts_with("mcp__"),
+        };
+        !brain.providers.is_empty() && law.allowed.iter().any(is_theirs)
+    }
+
     pub(super) fn approval_statuses(&self, now: Mono) -> Vec<ApprovalStatus<'_>> {
         let mut all = Vec::new();
         for session in &self.brain.sessions.list {

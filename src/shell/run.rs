@@ -138,7 +138,6 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
     let client = Client::new(dialer);
     let thinker = Thinker::new(client.clone());
     let hands = Hands::new(start.program.clone(), Arc::clone(&ledger), client);
-    hands.set_servers(&config.setup.brain.mcp);
     let port = Port::new(http::Limits::default());
     port.set_tls(tls_files::of_port(config).map_err(StartFault::Tls)?);
     let world = World::new(Parts {
@@ -233,6 +232,7 @@ async fn live<'a>(
         executor.spawn(listen_to_signals(world, signals, start)),
         executor.spawn(feed_watchdog(world)),
     ];
+    world.tell_servers();
     world.feed(Input::Tick);
     notify("READY=1");
     world.ended().await;
@@ -308,6 +308,7 @@ fn reload(world: &World, start: &Start) {
     *world.security.borrow_mut() = security;
     *world.config.borrow_mut() = config;
     world.feed(Input::Reconfigured(Box::new(setup)));
+    world.tell_servers();
 }
 
 /// Reads certificate and key again: new connections are shown what is in the files then. Faulty ones change nothing.

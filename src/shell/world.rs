@@ -280,7 +280,17 @@ impl World {
         let Some((correlation, call)) = self.in_flight.borrow_mut().remove(&id) else { return };
         tell_call(correlation, &call, &result);
         let (outcome, date) = wire::decode(&call, result);
+        let is_connect = matches!(call, Call::AiwmConnect);
         self.feed(Input::CallDone { id, outcome, date });
+        if is_connect {
+            self.tell_servers();
+        }
+    }
+
+    /// Tells the hands which servers of tools there are: the controller may have named others, or given a new token.
+    pub(super) fn tell_servers(&self) {
+        let servers = self.agent.borrow().tool_servers();
+        self.hands.set_servers(&servers);
     }
 
     /// The tools that are done, for ever.

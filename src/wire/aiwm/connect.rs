@@ -5,13 +5,16 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::fact::controller_to_fact;
+use super::servers::servers;
 use super::settings::normalised;
+use crate::agent::brain::setup::McpSetup;
 use crate::agent::input::{AiwmReply, ControllerAnswer, Fault, Generation};
 use crate::agent::limits::{INSTRUCTION_BYTES_MAX, TOOLS_MAX};
 use crate::agent::setup::Secret;
 use crate::wire::HttpReply;
 use crate::wire::json::{Json, Kind};
 use crate::wire::words::{cut, one_line};
+use crate::wire::{mcp, tools};
 
 /// Longest token in bytes. Generation a puts a whole owner record into it. Beyond: garbage.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
@@ -29,13 +32,14 @@ pub(super) fn decode(reply: &HttpReply) -> AiwmReply {
     let garbage = AiwmReply::Failed { fault: Fault::Garbage, after_ms: None };
     let Ok(json) = Json::parse(&reply.body) else { return garbage };
     let Some(token) = token(json) else { return garbage };
+    let servers = servers(json);
     let answer = ControllerAnswer {
         generation: generation(json),
         instruction: instruction(json),
-        tools: tools(json),
+        tools: tools_in(json).map(|tools| with_servers(tools, &servers)),
         settings: json.some("settings").map(normalised).unwrap_or_default(),
         name: name(json),
-        servers: super::servers::servers(json),
+        servers,
     };
     AiwmReply::Connected {
         expires_in_s: expires_in_s(json, &token),
@@ -107,13 +111,23 @@ fn without_wrapping(prompt: &str) -> String {
 }
 
 /// Names only: the entries are whole database records. `None` if the answer does not speak of tools (generation b).
-fn tools(json: Json<'_>) -> Option<Vec<String>> {
+fn tools_in(json: Json<'_>) -> Option<Vec<String>> {
     let list = json.some("tools").filter(|tools| tools.kind() == Kind::List)?;
     let name = |tool: Json<'_>| {
         let name = tool.text().or_else(|| tool.some("name")?.text())?;
         Some(one_line(&name, NAME_BYTES_MAX)).filter(|name| !name.is_empty())
     };
     Some(list.items().filter_map(name).take(TOOLS_MAX).collect())
+}
+
+/// A name that is none of ours is that of a tool at one of the controller's servers, which the model knows by another.
+fn with_servers(mut names: Vec<String>, servers: &[McpSetup]) -> Vec<String> {
+    let theirs: Vec<String> = names.iter().filter(|name| tools::find(name).is_none()).cloned().collect();
+    for server in servers {
+        names.extend(theirs.iter().map(|name| mcp::name_of(&server.name, name)));
+    }
+    names.truncate(TOOLS_MAX);
+    names
 }
 
 fn name(json: Json<'_>) -> Option<String> {

@@ -144,6 +144,12 @@ fn servers_of_tools_are_read_and_their_tokens_kept_out_of_sight() {
     assert_eq!((&*server.name, &*server.url), ("Builtin", "http://mcp.test:8001/"));
     assert_eq!(server.headers, [("Authorization".to_owned(), Secret("Bearer s.e.c".to_owned()))]);
     assert!(!got.fact.contains("s.e.c") && !got.fact.contains("mcp.test"));
+    assert_eq!(got.answer.tools, None);
+    let with_tools = connected(&format!(
+        r#"{{"accessToken":"t","tools":[{{"name":"web.search"}},{{"name":"read-file"}}],"mcpServers":{{{builtin}}}}}"#
+    ));
+    let names = with_tools.answer.tools.unwrap_or_default();
+    assert_eq!(names, ["web.search", "read-file", &wire::mcp::name_of("Builtin", "web.search")]);
     assert!(!format!("{:?}", got.answer).contains("s.e.c"));
     for bad in [
         r#"{"type":"stdio","command":"sh"}"#,
