@@ -268,10 +268,13 @@ impl Agent {
         let wanted = if record.model.is_empty() { wanted } else { Some(record.model.as_str()) };
         let route = Route::new(wanted.unwrap_or(&brain.model).to_owned(), record.provider.clone());
         let theirs = controller.map_or("", |answer| answer.instruction.as_str());
-        let instruction = [record.instruction.as_str(), theirs, brain.instruction.as_str()]
-            .into_iter()
-            .find(|instruction| !instruction.is_empty())
-            .unwrap_or_default();
+        let base = if theirs.is_empty() { &brain.instruction } else { theirs };
+        // What whoever speaks brings along (a persona, what went before a queued question) comes behind and replaces nothing.
+        let instruction = match (base, record.instruction.as_str()) {
+            ("", own) => own.to_owned(),
+            (base, "") => base.to_owned(),
+            (base, own) => format!("{base}\n\n{own}"),
+        };
         let law = law(controller, &brain.tools);
         let kept = session.record.next - session.record.first;
         let sent = if brain.history_messages == 0 { kept } else { kept.min(brain.history_messages) };
@@ -280,11 +283,11 @@ impl Agent {
             from: session.record.next - sent,
             upto: session.record.next - 1,
             tokens_max: brain.history_tokens,
-            instruction: instruction.to_owned(),
+            instruction,
             tools: law.allowed.iter().filter(|tool| law.is_told(tool)).cloned().collect(),
         };
         let history = session.tokens_from(prompt.from).min(brain.history_tokens);
-        let tokens = history + u32::try_from(instruction.len() / 4).unwrap_or(0) + PROMPT_TOKENS;
+        let tokens = history + u32::try_from(prompt.instruction.len() / 4).unwrap_or(0) + PROMPT_TOKENS;
         let name = session.name.clone();
         self.begin_question(Asker::Turn(Box::new(prompt)), caller, name, route, tokens);
     }
@@ -362,12 +365,18 @@ impl Agent {
         };
         (record.calling, record.next_call, record.call) = (number, 0, CallState::New);
         (turn.calls, turn.calls_cut) = (calls, cut);
+        let name = Field::Text(&session.name);
+        let thought = (!turn.text.is_empty())
+            .then(|| JsonText::of_fields(&[("session", name), ("content", Field::Text(&turn.text))]));
         let metadata = JsonText::of_fields(&[
-            ("session", Field::Text(&session.name)),
+            ("session", name),
             ("llm_response", Field::Text(&turn.text)),
             ("steps", Field::Texts(&steps)),
         ]);
         let message = format!("{}: the model calls {} tools", session.name, steps.len());
+        if let Some(thought) = thought {
+            self.record_always("thought", Severity::Info, message.clone(), thought);
+        }
         self.record_always("plan_ready", Severity::Info, message, metadata);
         self.keep_turn(place, writes, Then::Call);
     }

@@ -410,7 +410,7 @@ pub fn of_event(event: &Event, ledger: LedgerId) -> String {
                 push_text(out, "stage", &event.kind);
             }
             "diagnostics_report" if kind != event.kind => report(out, &text),
-            "llm_response" => brain(out, event, ledger, &text),
+            "llm_response" | "thought" => brain(out, event, ledger, &text),
             _ if is_brains(&event.kind) => brain(out, event, ledger, &text),
             _ => own(out, event, metadata),
         }
@@ -502,6 +502,14 @@ fn brain<'a>(out: &mut String, event: &Event, ledger: LedgerId, raw: &dyn Fn(&st
             for name in ["reason", "question", "description"] {
                 push_text(out, name, &event.message);
             }
+        }
+        "thought" => {
+            push_name(out, "thought");
+            out.push('{');
+            copy(out, "content", "content");
+            push_text(out, "reasoning", "");
+            push_raw(out, "confidence", "null");
+            out.push('}');
         }
         "llm_response" => {
             for name in ["response", "provider", "model", "tokens", "end"] {

@@ -294,7 +294,7 @@ pub fn of_event(window: Window, event: &Event, ledger: LedgerId) -> Option<Strin
         (Window::Chat, "approval_requested" | "turn_failed") => "alert",
         (
             Window::Chat,
-            "tool_started" | "tool_ended" | "plan_ready" | "approval_decided" | "question_queued",
+            "thought" | "tool_started" | "tool_ended" | "plan_ready" | "approval_decided" | "question_queued",
         ) => "agent_status_update",
         _ => return None,
     };

@@ -11,6 +11,7 @@
 //! | --- | --- | --- |
 //! | `goal_received` | a turn begins | `session`, `goal`, `caller` |
 //! | `model_called` | each question to a provider ended | `provider`, `model`, `caller`, `session` or none, `tokens_in`, `tokens_out`, `outcome` |
+//! | `thought` | the model says something before it calls tools | `session`, `content` |
 //! | `plan_ready` | the model calls tools | `session`, `llm_response`, `steps` (list of `tool: subject`) |
 //! | `tool_started` | before a tool runs | `session`, `call_id`, `tool`, `subject` |
 //! | `tool_ended` | it is done, or was refused | `session`, `call_id`, `tool`, `subject`, `success`, `output`, `exit_code` or none |

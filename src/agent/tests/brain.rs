@@ -368,7 +368,7 @@ fn a_tool_runs_only_when_its_begin_is_durable_and_its_result_goes_to_the_model()
     let mut driver = started(thinking());
     driver.settle(say(1));
     let effects = driver.feed(answered(1, "let me see", &["read-file", "read-file"]));
-    assert_eq!(kinds(&effects), ["model_called", "plan_ready"]);
+    assert_eq!(kinds(&effects), ["model_called", "thought", "plan_ready"]);
     let mut ticket = 0;
     let mut committed = |driver: &mut Driver, effects: &[Effect]| {
         ticket = effects.iter().rev().find_map(commit_of).unwrap_or(ticket);
@@ -642,4 +642,21 @@ fn the_controllers_words_come_before_the_configs_and_a_busy_agent_says_so() {
     let effects = driver.settle(Input::CallDone { id: connect, outcome: Outcome::Aiwm(reply), date: None });
     let (_, call) = the_call(&effects);
     assert!(matches!(call, Call::AiwmHeartbeat { status: BeatStatus::Busy, .. }), "{call:?}");
+}
+
+#[test]
+fn what_a_speaker_brings_along_comes_behind_the_instruction_and_replaces_nothing() {
+    for (ours, theirs, sent) in [
+        ("", "", ""),
+        ("be brief", "", "be brief"),
+        ("", "persona", "persona"),
+        ("be brief", "persona", "be brief\n\npersona"),
+    ] {
+        let mut setup = thinking();
+        setup.brain.instruction = ours.to_owned();
+        let mut driver = started(setup);
+        let saying = Saying { instruction: theirs.to_owned(), ..saying(false) };
+        let effects = driver.settle(Input::Say { request: RequestId(1), saying: Box::new(saying) });
+        assert_eq!(prompt_of(&effects).instruction, sent);
+    }
 }

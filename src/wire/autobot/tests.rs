@@ -240,6 +240,11 @@ fn the_brains_events_are_written_as_the_documents_types() {
             r#"{"session":"c","steps":["a"]}"#,
             vec![r#"{"type":"plan_ready""#, r#""steps":["a"]"#],
         ),
+        (
+            "thought",
+            r#"{"session":"c","content":"I look first."}"#,
+            vec![r#"{"type":"thought","payload":{"chat_id":"c","thought":{"content":"I look first.","#],
+        ),
         ("turn_failed", "{}", vec![r#"{"type":"progress""#]),
     ] {
         let text = shown(kind, metadata);
