@@ -19,6 +19,7 @@ use crate::agent::time::SECOND_MS;
 const NAME_RULE: &str = "must be 1 to 32 characters of a-z, A-Z, 0-9, - and _";
 const MODEL_RULE: &str = "must be models, or wanted=there, without blanks";
 const TOOL_RULE: &str = "must be tools of a-z, A-Z, 0-9, -, _ and a last *, with or without :pattern behind";
+const ROOT_RULE: &str = "must not hold the ledger: name a folder of its own";
 const OPENAI_URL: &str = "https://api.openai.com/v1";
 const CLAUDE_URL: &str = "https://api.anthropic.com/v1";
 const OLLAMA_URL: &str = "http://localhost:11434";
@@ -60,6 +61,7 @@ pub fn read(sources: &Sources<'_>, values: &mut Values, faults: &mut Vec<Fault>)
     for name in ["tools.deny", "tools.ask", "tools.allow", "tools.allowed"] {
         check_tools(values.get(name), faults);
     }
+    check_root(values, faults);
     let lists = Lists {
         providers: providers.iter().map(|entry| provider(entry, &registry_url)).collect(),
         mcp: mcp.iter().map(|entry| server(entry)).collect(),
@@ -150,6 +152,15 @@ fn check_tools(tools: &Value, faults: &mut Vec<Fault>) {
     };
     if !list.iter().all(is_tool) {
         faults.push(super::build::wrong(tools, TOOL_RULE));
+    }
+}
+
+/// A model that may write beside the ledger may write the ledger. As the paths are written: links are the kernel's to judge.
+fn check_root(values: &Values, faults: &mut Vec<Fault>) {
+    let root = Path::new(values.text("tools.root"));
+    let ledger = Path::new(values.text("ledger.path"));
+    if ledger.starts_with(root) {
+        faults.push(super::build::wrong(values.get("tools.root"), ROOT_RULE));
     }
 }
 

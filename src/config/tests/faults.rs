@@ -250,6 +250,10 @@ const FILES: &[(&str, &str)] = &[
         "tools.allow: must be tools of a-z, A-Z, 0-9, -, _ and a last *, with or without :pattern behind (config.toml line 2)\n",
     ),
     (
+        "[tools]\nroot = \"/\"\n[ledger]\npath = \"/var/lib/chainbot/l.redb\"",
+        "tools.root is \"/\": must not hold the ledger: name a folder of its own (config.toml line 2)\n",
+    ),
+    (
         "[brain]\ninstruction_file = \"missing\"",
         "brain.instruction is to be read from \"missing\": entity not found (config.toml line 2)\n",
     ),
