@@ -98,6 +98,8 @@ struct Alexos {
     /// A health report for `webhook_url` waits for the lane.
     webhook_url_due: bool,
     last_report: Option<Wall>,
+    /// The documented path was not there although a registration was taken, and that was asked about once.
+    has_doubted: bool,
     bus: Bus,
 }
 
@@ -326,6 +328,7 @@ fn new_alexos(setup: &AlexosSetup, agent_id: Option<String>, bus: Bus) -> Alexos
         report_due: false,
         webhook_url_due: false,
         last_report: None,
+        has_doubted: false,
         bus,
     }
 }

@@ -108,13 +108,21 @@ impl Agent {
     }
 
     /// What an answer to an event or report says about ALEX OS itself.
-    fn note_alexos(&mut self, path: EventsPath, verdict: &Verdict) {
+    pub(super) fn note_alexos(&mut self, path: EventsPath, verdict: &Verdict) {
         self.note_link(verdict);
         let Some(alexos) = &mut self.alexos else { return };
         match verdict {
-            Verdict::Accepted => alexos.path.on_accepted(path),
+            Verdict::Accepted => {
+                alexos.has_doubted &= path != EventsPath::Documented;
+                alexos.path.on_accepted(path);
+            }
             Verdict::NotOffered { .. } => {
-                if alexos.path.on_not_offered(self.now.mono, path, &mut self.rng) {
+                let was_known = alexos.path.on_not_offered(self.now.mono, path, &mut self.rng);
+                // It may have become another since it took us. Asked once: one that takes registrations and has no such
+                // path would be asked without end.
+                let is_doubtful = path == EventsPath::Documented && !alexos.has_doubted;
+                if was_known || is_doubtful {
+                    alexos.has_doubted = true;
                     alexos.registration.forget("the path for events vanished");
                 }
             }

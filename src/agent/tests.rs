@@ -365,7 +365,9 @@ fn what_was_dropped_before_a_read_is_counted_once() {
 #[test]
 fn an_event_goes_by_the_documented_path_and_then_by_the_public_one() {
     let mut driver = Driver::registered(with_alexos());
-    driver.agent.alexos.as_mut().expect("configured").path.reset();
+    let alexos = driver.agent.alexos.as_mut().expect("configured");
+    alexos.path.reset();
+    alexos.has_doubted = true;
     let effects =
         driver.settle(Input::Webhook { request: RequestId(1), draft: draft("a"), dedupe: None, known: None });
     let fetch = effects.iter().find_map(|effect| match effect {
@@ -388,6 +390,27 @@ fn an_event_goes_by_the_documented_path_and_then_by_the_public_one() {
     let effects = driver.feed(fetched());
     let (_, Call::AlexosEvent { path, .. }) = the_call(&effects) else { panic!("an event: {effects:?}") };
     assert_eq!(*path, EventsPath::Public);
+}
+
+#[test]
+fn a_registration_whose_path_was_never_there_is_asked_about_once() {
+    let mut driver = Driver::registered(with_alexos());
+    let alexos = driver.agent.alexos.as_mut().expect("configured");
+    alexos.path.reset();
+    let mut is_asked = || {
+        driver.agent.note_alexos(EventsPath::Documented, &Verdict::NotOffered { status: 404 });
+        let registration = &mut driver.agent.alexos.as_mut().expect("configured").registration;
+        let is_asked = !registration.is_registered();
+        registration.on_registered(
+            Mono(1),
+            Wall(1),
+            &Verdict::Accepted,
+            None,
+            &mut crate::agent::rng::Rng::new(1),
+        );
+        is_asked
+    };
+    assert_eq!([is_asked(), is_asked()], [true, false]);
 }
 
 #[test]

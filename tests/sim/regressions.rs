@@ -50,3 +50,9 @@ fn what_a_restart_interrupted_is_not_run_again() {
 fn a_question_outlives_its_provider() {
     live(Plan::of(2068).bounded(), false).expect_right();
 }
+
+/// ALEX OS became one without registration before an event had shown how it takes events: it was shown as registered for good.
+#[test]
+fn a_registration_that_is_no_longer_offered_is_noticed() {
+    live(Plan::of(1271).bounded(), false).expect_right();
+}
