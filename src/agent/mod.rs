@@ -334,7 +334,7 @@ fn new_alexos(setup: &AlexosSetup, agent_id: Option<String>, bus: Bus) -> Alexos
 }
 
 /// Cuts `text` to `bytes_max` bytes at a character, and marks the cut.
-fn cut(text: &mut String, bytes_max: usize) {
+pub fn cut(text: &mut String, bytes_max: usize) {
     if text.len() <= bytes_max {
         return;
     }

@@ -184,7 +184,7 @@ fn agent_event(kind: &str, name: &str, seat: &WindowSeat) -> EventDraft {
 }
 
 fn event(kind: &str, mut message: String, fields: &[(&str, &str)]) -> EventDraft {
-    brain::cut(&mut message, crate::agent::limits::EVENT_MESSAGE_BYTES_MAX);
+    crate::agent::cut(&mut message, crate::agent::limits::EVENT_MESSAGE_BYTES_MAX);
     EventDraft {
         kind: kind.to_owned(),
         source: Source::Chainbot,
@@ -207,7 +207,7 @@ pub(super) fn reply(
 
 fn response(window: Window, at: crate::agent::time::Wall, command: &str, status: &str, text: &str) -> String {
     let mut text = text.trim_end().to_owned();
-    brain::cut(&mut text, REPLY_BYTES_MAX);
+    crate::agent::cut(&mut text, REPLY_BYTES_MAX);
     let data = windows::data(|out| {
         crate::wire::json::push_text(out, "command", command);
         crate::wire::json::push_text(out, "status", status);

@@ -703,7 +703,7 @@ fn user_message(message: &str, fields: &[(&'static str, String)]) -> EventDraft 
         }
     });
     let mut line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    brain::cut(&mut line, EVENT_MESSAGE_BYTES_MAX);
+    crate::agent::cut(&mut line, EVENT_MESSAGE_BYTES_MAX);
     EventDraft {
         kind: USER_MESSAGE.to_owned(),
         source: Source::Chainbot,

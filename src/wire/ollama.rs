@@ -67,7 +67,11 @@ fn push_format(out: &mut String, body: Json<'_>) {
 
 fn push_asked(out: &mut String, message: Json<'_>) {
     let role = message.some("role").and_then(Json::text).unwrap_or_default();
-    push_message(out, if role == "developer" { "system" } else { &role }, &content_of(message));
+    super::openai::push_message(
+        out,
+        if role == "developer" { "system" } else { &role },
+        &content_of(message),
+    );
     push_images(out, message);
     let calls = message.some("tool_calls").into_iter().flat_map(Json::items);
     let mut list = String::from("[");
@@ -106,11 +110,11 @@ pub fn from_messages(prompted: &Prompted<'_>) -> String {
     push_name(&mut out, "messages");
     out.push('[');
     if !prompted.instruction.is_empty() {
-        push_message(&mut out, "system", prompted.instruction);
+        super::openai::push_message(&mut out, "system", prompted.instruction);
         out.push('}');
     }
     for (_, message) in prompted.messages {
-        push_message(&mut out, message.role.as_str(), &message.text);
+        super::openai::push_message(&mut out, message.role.as_str(), &message.text);
         if message.role == Role::Tool {
             let mut called = prompted.messages.iter().flat_map(|(_, said)| &said.calls);
             let name = called.rfind(|call| call.id == message.call_id).map_or("", |call| &call.name);
@@ -135,16 +139,6 @@ pub fn from_messages(prompted: &Prompted<'_>) -> String {
     push_raw(&mut out, "options", &options);
     out.push_str(",\"stream\":true}");
     out
-}
-
-/// Without the closing brace.
-fn push_message(out: &mut String, role: &str, text: &str) {
-    if !out.ends_with('[') {
-        out.push(',');
-    }
-    out.push('{');
-    push_text(out, "role", role);
-    push_text(out, "content", text);
 }
 
 fn close_message(out: &mut String, mut calls: String) {

@@ -193,8 +193,8 @@ pub fn from_messages(prompted: &Prompted<'_>, is_openai: bool) -> String {
     out
 }
 
-/// Without the closing brace.
-fn push_message(out: &mut String, role: &str, text: &str) {
+/// A message without its closing brace.
+pub(super) fn push_message(out: &mut String, role: &str, text: &str) {
     if !out.ends_with('[') {
         out.push(',');
     }

@@ -103,16 +103,3 @@ pub fn session_name(text: &str) -> String {
     let name: String = text.chars().take(64).map(fit).collect();
     if name.is_empty() { SESSION_DEFAULT.to_owned() } else { name }
 }
-
-/// Cuts `text` to `bytes_max` bytes at a character, and marks the cut.
-pub(in crate::api) fn cut(text: &mut String, bytes_max: usize) {
-    if text.len() <= bytes_max {
-        return;
-    }
-    let mut end = bytes_max.saturating_sub('…'.len_utf8());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    text.push('…');
-}
