@@ -4,8 +4,8 @@
 //! the shell brings back what came of it.
 
 use super::brain::{personas, session_name};
+use super::shown;
 use super::sockets::{Reaction, Scene, WindowSeat};
-use super::{brain, shown};
 use crate::agent::brain::speech::{Caller, Message, Saying};
 use crate::agent::event::{Event, EventDraft, JsonText, Severity, Source};
 use crate::wire::time::format_rfc3339;
