@@ -23,7 +23,7 @@ pub(super) struct CounterRow {
 }
 
 /// Every counter. The names of the first six are AIWM's documents'.
-pub(super) fn counter_rows(counters: &Counters) -> [CounterRow; 30] {
+pub(super) fn counter_rows(counters: &Counters) -> [CounterRow; 41] {
     macro_rules! row {
         ($prefix:literal, $field:ident, $help:literal) => {
             CounterRow {
@@ -70,6 +70,17 @@ pub(super) fn counter_rows(counters: &Counters) -> [CounterRow; 30] {
             webhooks_turned_away,
             "Webhooks turned away because the ledger could not take them."
         ),
+        row!("chainbot_", questions_asked, "Questions asked of models, each once however many providers it took."),
+        row!("chainbot_", questions_answered, "Questions that a model answered."),
+        row!("chainbot_", questions_failed, "Questions that no model answered."),
+        row!("chainbot_", questions_over_budget, "Questions turned away because a budget was spent."),
+        row!("chainbot_", tokens_used, "Tokens in and out of models, as counted there or estimated."),
+        row!("chainbot_", turns_started, "Turns of conversations that began."),
+        row!("chainbot_", turns_completed, "Turns that ended with an answer."),
+        row!("chainbot_", turns_failed, "Turns that ended without one."),
+        row!("chainbot_", tools_started, "Runs of tools that began."),
+        row!("chainbot_", tools_refused, "Calls of tools that were not allowed."),
+        row!("chainbot_", approvals_requested, "Calls of tools about which a person was asked."),
         row!("chainbot_", commits, "Commits asked for."),
         row!("chainbot_", commits_failed, "Commits that failed."),
         row!("chainbot_", answers_dropped, "Answers of peers with an unknown or outdated id."),

@@ -45,7 +45,7 @@ impl Dialer {
     /// `extra_ca_pem`: certificates that are trusted beside the public ones.
     ///
     /// # Errors
-    /// As [`Tls::new`].
+    /// A certificate cannot be read.
     pub fn new(extra_ca_pem: Option<&[u8]>) -> io::Result<Self> {
         Ok(Self { tls: Tls::new(extra_ca_pem)?, look_ups: Arc::new(Semaphore::new(LOOK_UPS_MAX)) })
     }
