@@ -70,7 +70,11 @@ pub(super) fn counter_rows(counters: &Counters) -> [CounterRow; 41] {
             webhooks_turned_away,
             "Webhooks turned away because the ledger could not take them."
         ),
-        row!("chainbot_", questions_asked, "Questions asked of models, each once however many providers it took."),
+        row!(
+            "chainbot_",
+            questions_asked,
+            "Questions asked of models, each once however many providers it took."
+        ),
         row!("chainbot_", questions_answered, "Questions that a model answered."),
         row!("chainbot_", questions_failed, "Questions that no model answered."),
         row!("chainbot_", questions_over_budget, "Questions turned away because a budget was spent."),
