@@ -56,6 +56,8 @@ pub struct Reader {
     said_gone: bool,
     /// The config was read again since: it is tried again, from the end of the log.
     may_return: bool,
+    /// `is_gone` and `may_return`, both, when it said 410.
+    had_returned: bool,
 }
 
 /// The model.
@@ -171,8 +173,9 @@ impl Checks {
         for (destination, reader) in &mut self.readers {
             if reader.said_gone && !is_among(disabled, destination) {
                 assert!(!reader.is_noted_gone, "{destination:?} said 410, durably, and it is forgotten");
+                // As it was before: owed everything, or begun again at the end of the log by a reload.
                 reader.said_gone = false;
-                reader.is_gone = false;
+                (reader.is_gone, reader.may_return) = (reader.had_returned, reader.had_returned);
             }
             let cursor =
                 memory.cursors.iter().find(|(name, _)| name == destination).map_or(0, |(_, seq)| seq.0);
@@ -534,6 +537,7 @@ impl Checks {
                 reader.parked.insert(seq);
             }
             Verdict::Gone if destination != Destination::Alexos => {
+                reader.had_returned = reader.is_gone && reader.may_return;
                 reader.is_gone = true;
                 reader.said_gone = true;
                 reader.may_return = false;

@@ -56,3 +56,10 @@ fn a_question_outlives_its_provider() {
 fn a_registration_that_is_no_longer_offered_is_noticed() {
     live(Plan::of(1271).bounded(), false).expect_right();
 }
+
+/// A webhook came back from 410 by a reload, at the end of the log; it said 410 again, and a restart forgot that before it was
+/// durable. The rule then owed it everything since the first 410. The rule was wrong, not the agent.
+#[test]
+fn a_webhook_that_came_back_is_owed_what_comes_after_its_return() {
+    live(Plan::of(4575).bounded(), false).expect_right();
+}
