@@ -63,3 +63,10 @@ fn a_registration_that_is_no_longer_offered_is_noticed() {
 fn a_webhook_that_came_back_is_owed_what_comes_after_its_return() {
     live(Plan::of(4575).bounded(), false).expect_right();
 }
+
+/// Both paths for events said that they were not there, just before all was well again. They are left alone for a quarter of an hour
+/// then, longer than the rule waited for a report. The rule was wrong, not the agent.
+#[test]
+fn a_path_that_was_not_there_is_found_again_in_its_time() {
+    live(Plan::of(4990).bounded(), false).expect_right();
+}
