@@ -252,7 +252,7 @@ fn ask_brain(view: &View<'_>, request: &Request<'_>, ask: BrainAsk) -> Result<De
         BrainAsk::Completion => brain::completion(request, caller),
         BrainAsk::Show => brain::show(request),
         BrainAsk::Forget => brain::forget(request),
-        BrainAsk::Stop => brain::stop(request),
+        BrainAsk::Stop => brain::stop(view, request),
         BrainAsk::Decide => brain::decision(request, caller),
     };
     asked.map(|asked| Decision::Brain(Box::new(asked)))

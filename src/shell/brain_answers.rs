@@ -17,7 +17,7 @@ use crate::api::brain::{self, Asked, QuestionForm, SayForm};
 use crate::api::problem::{Kind, Problem};
 use crate::wire::event_json::push_ledger_event;
 use crate::wire::json::{Json, push_raw, push_text};
-use crate::wire::openai::{self, Shape};
+use crate::wire::openai::Shape;
 
 /// The events that a streamed conversation shows between the texts.
 const SHOWN: [&str; 4] = ["tool_started", "tool_ended", "approval_requested", "approval_decided"];
@@ -71,11 +71,8 @@ async fn pass(
     form: QuestionForm,
 ) -> Result<Answer, Refusal> {
     let shape = match form {
-        QuestionForm::OpenAi { is_streamed: true } => {
-            let with_usage = openai::read(&body).is_ok_and(|asked| asked.wants_usage);
-            Shape::Events { with_usage }
-        }
-        QuestionForm::OpenAi { is_streamed: false } => Shape::Whole,
+        QuestionForm::OpenAi { is_streamed: true, wants_usage } => Shape::Events { with_usage: wants_usage },
+        QuestionForm::OpenAi { is_streamed: false, .. } => Shape::Whole,
         QuestionForm::Chat { is_streamed: true } => Shape::Lines,
         QuestionForm::Chat { is_streamed: false } => Shape::Plain,
     };

@@ -74,6 +74,8 @@ pub enum QuestionForm {
     OpenAi {
         /// Piece by piece.
         is_streamed: bool,
+        /// With a last piece about tokens, if it is streamed.
+        wants_usage: bool,
     },
     /// The documents' `POST /api/chat`: Ollama's lines or one object, with `response` beside `message`.
     Chat {

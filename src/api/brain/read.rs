@@ -7,7 +7,7 @@ use crate::agent::ids::EventId;
 use crate::agent::limits::{BODY_BYTES_MAX, INSTRUCTION_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::agent::time::Wall;
 use crate::api::problem::{InputFault, Kind, Place, Problem};
-use crate::api::{Request, Response, events, intake, shown};
+use crate::api::{Request, Response, View, events, intake, shown};
 use crate::wire::json::{self, Json, push_name, push_raw, push_text};
 use crate::wire::openai;
 
@@ -121,7 +121,7 @@ pub(in crate::api) fn question(request: &Request<'_>, caller: Caller, at: Wall) 
     Ok(Asked::Question {
         question: Question { caller, model: asked.model, tokens: asked.tokens },
         body: request.body.to_vec(),
-        form: QuestionForm::OpenAi { is_streamed: asked.is_stream },
+        form: QuestionForm::OpenAi { is_streamed: asked.is_stream, wants_usage: asked.wants_usage },
         otherwise,
     })
 }
@@ -269,9 +269,13 @@ pub(in crate::api) fn forget(request: &Request<'_>) -> Result<Asked, Response> {
 }
 
 /// `POST /api/gpt/conversation/{agent_id}/stop`.
-pub(in crate::api) fn stop(request: &Request<'_>) -> Result<Asked, Response> {
+pub(in crate::api) fn stop(view: &View<'_>, request: &Request<'_>) -> Result<Asked, Response> {
     let path = request.path.trim_end_matches('/');
-    name_in(path.strip_suffix("/stop").unwrap_or(path)).map(|session| Asked::Stop { session })
+    let session = name_in(path.strip_suffix("/stop").unwrap_or(path))?;
+    if view.status.brain.sessions.iter().any(|known| known.name == session) {
+        return Ok(Asked::Stop { session });
+    }
+    Err(Problem::new(Kind::NotFound, format!("there is no conversation {session}")).into())
 }
 
 /// `POST /api/approvals/{id}`.

@@ -28,7 +28,7 @@ fn a_question_keeps_what_is_not_known_here() {
         panic!("no question");
     };
     assert_eq!((question.model.as_str(), kept.as_slice()), ("gpt-4o", body.as_bytes()));
-    assert_eq!((form, otherwise), (QuestionForm::OpenAi { is_streamed: true }, None));
+    assert_eq!((form, otherwise), (QuestionForm::OpenAi { is_streamed: true, wants_usage: false }, None));
 }
 
 #[test]
@@ -124,6 +124,10 @@ fn bad_input_names_field_value_and_limit() {
     }
     assert_eq!(post("/api/approvals/5", r#"{"approved":true}"#).expect_err("no id").status, 404);
     assert_eq!(post("/api/gpt/conversation/a%20b/stop", "").expect_err("no name").status, 404);
+    assert_eq!(post("/api/gpt/conversation/attic/stop", "").expect_err("no conversation").status, 404);
+    assert!(
+        matches!(post("/api/gpt/conversation/porch/stop", ""), Ok(Asked::Stop { session }) if session == "porch")
+    );
 }
 
 #[test]
@@ -188,7 +192,8 @@ fn refusals_say_why_and_when_to_come_back() {
         (Refusal::Stopping, 503, 503, Some("5"), "stopping"),
     ] {
         let plain = said(SayForm::Chat, "a", &AskAnswer::Refused(refusal.clone()), 0);
-        let openai = question_refused(QuestionForm::OpenAi { is_streamed: true }, &refusal);
+        let openai =
+            question_refused(QuestionForm::OpenAi { is_streamed: true, wants_usage: false }, &refusal);
         assert_eq!((plain.status, openai.status), (status, openai_status), "{refusal:?}");
         for response in [&plain, &openai] {
             assert!(text(response).contains(part), "{}", text(response));
