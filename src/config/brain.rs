@@ -80,7 +80,7 @@ pub fn instruction(sources: &Sources<'_>, values: &Values, faults: &mut Vec<Faul
         Ok(text) => text.trim().to_owned(),
         Err(error) => {
             faults.push(Fault::SecretFile {
-                key: "brain.instruction".to_owned(),
+                key: "brain.instruction_file".to_owned(),
                 path: path.to_owned(),
                 why: error.to_string(),
                 place: values.get("brain.instruction_file").origin.clone(),
@@ -157,9 +157,13 @@ fn check_tools(tools: &Value, faults: &mut Vec<Fault>) {
 
 /// A model that may write beside the ledger may write the ledger. As the paths are written: links are the kernel's to judge.
 fn check_root(values: &Values, faults: &mut Vec<Fault>) {
-    let root = Path::new(values.text("tools.root"));
-    let ledger = Path::new(values.text("ledger.path"));
-    if ledger.starts_with(root) {
+    let bare = |name| {
+        let path = Path::new(values.text(name));
+        path.strip_prefix(".").unwrap_or(path)
+    };
+    // The root of all holds also what is named from the working folder.
+    let (root, ledger) = (bare("tools.root"), bare("ledger.path"));
+    if root == Path::new("/") || ledger.starts_with(root) {
         faults.push(super::build::wrong(values.get("tools.root"), ROOT_RULE));
     }
 }

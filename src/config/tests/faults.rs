@@ -250,12 +250,24 @@ const FILES: &[(&str, &str)] = &[
         "tools.allow: must be tools of a-z, A-Z, 0-9, -, _ and a last *, with or without :pattern behind (config.toml line 2)\n",
     ),
     (
-        "[tools]\nroot = \"/\"\n[ledger]\npath = \"/var/lib/chainbot/l.redb\"",
+        "[tools]\nroot = \"/\"",
         "tools.root is \"/\": must not hold the ledger: name a folder of its own (config.toml line 2)\n",
     ),
     (
+        "[tools]\nroot = \"state\"",
+        "tools.root is \"state\": must not hold the ledger: name a folder of its own (config.toml line 2)\n",
+    ),
+    (
+        "[tools]\nroot = \".\"",
+        "tools.root is \".\": must not hold the ledger: name a folder of its own (config.toml line 2)\n",
+    ),
+    (
+        "[tools]\nroot = \"/var\"\n[ledger]\npath = \"/var/lib/chainbot/l.redb\"",
+        "tools.root is \"/var\": must not hold the ledger: name a folder of its own (config.toml line 2)\n",
+    ),
+    (
         "[brain]\ninstruction_file = \"missing\"",
-        "brain.instruction is to be read from \"missing\": entity not found (config.toml line 2)\n",
+        "brain.instruction_file is to be read from \"missing\": entity not found (config.toml line 2)\n",
     ),
     // What is no TOML.
     ("[server]\nport = 1\nport = 2", "port is given twice (config.toml line 3)\n"),
