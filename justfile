@@ -54,3 +54,11 @@ boot:
 release:
     cross/install --all
     cross/release --twice
+
+# What docs/reliability.md says, measured again: just reliability --short
+reliability *arguments:
+    tests/reliability/run {{arguments}}
+
+# Days of work in an hour: a million webhooks, a million events, hostile requests among them
+soak:
+    tests/reliability/run soak
