@@ -2,17 +2,18 @@
 //!
 //! A caller on loopback may do everything. That is safe only while a page in a browser on the same machine cannot
 //! pass for it, so loopback callers must name this machine in `Host` (DNS rebinding), and nobody may change
-//! anything from another site (`Origin`). Callers from elsewhere show a token or key.
+//! anything from another site (`Origin`). Callers from elsewhere show a token or key: `who.rs`.
+
+mod who;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-
-use hmac_sha256::Hash;
 
 use super::problem::{Kind, Problem};
 use super::routes::{Role, Route};
 use super::{Request, Response, View, shown};
-use crate::agent::brain::speech::Caller;
 use crate::agent::setup::Secret;
+pub use who::{WHO_BYTES_MAX, Who, WhoKind};
+pub(super) use who::{who, who_shows};
 
 /// The secrets of the open port, and the names it goes by. Made by the shell from the config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,52 +102,9 @@ pub(super) fn check_same_site(request: &Request<'_>) -> Result<(), Response> {
     Err(Problem::new(Kind::CrossOrigin, detail).into())
 }
 
-/// What the caller may do. A wrong credential is worth as much as none.
-pub(super) fn role(security: &Security, request: &Request<'_>) -> Role {
-    let is_known = request.peer_is_loopback
-        || bearer(request).is_some_and(|given| is_secret(security, given))
-        || request.header("x-api-key").is_some_and(|given| is_secret(security, given));
-    if is_known { Role::Admin } else { Role::Open }
-}
-
-/// Whose budget a caller's questions are counted against.
-pub(super) fn caller(security: &Security, request: &Request<'_>) -> Caller {
-    let shows = |secret: &Option<Secret>| {
-        let given = bearer(request).into_iter().chain(request.header("x-api-key"));
-        secret
-            .as_ref()
-            .is_some_and(|secret| given.fold(false, |found, given| found | is_equal(&secret.0, given)))
-    };
-    match (shows(&security.token), shows(&security.api_key)) {
-        (true, _) => Caller::Token,
-        (false, true) => Caller::ApiKey,
-        (false, false) => Caller::Loopback,
-    }
-}
-
-fn bearer<'a>(request: &Request<'a>) -> Option<&'a str> {
-    let (scheme, token) = request.header("authorization")?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
 /// Whether there is any credential to show.
 pub(super) fn has_secrets(security: &Security) -> bool {
     security.token.is_some() || security.api_key.is_some()
-}
-
-/// Compares with every secret there is, whatever comes out of the first.
-pub(super) fn is_secret(security: &Security, given: &str) -> bool {
-    let is_token = security.token.as_ref().is_some_and(|secret| is_equal(&secret.0, given));
-    let is_key = security.api_key.as_ref().is_some_and(|secret| is_equal(&secret.0, given));
-    is_token | is_key
-}
-
-/// Compares hashes, so that neither the time nor the length tells how much of a guess is right. An empty secret
-/// equals nothing.
-fn is_equal(secret: &str, given: &str) -> bool {
-    let (secret_hash, given_hash) = (Hash::hash(secret.as_bytes()), Hash::hash(given.as_bytes()));
-    let difference = secret_hash.iter().zip(given_hash).fold(0, |sum, (a, b)| sum | (a ^ b));
-    difference == 0 && !secret.is_empty()
 }
 
 /// Checks that `role` is enough for `route`.
@@ -210,13 +168,5 @@ mod tests {
         ] {
             assert!(!is_own_name(bad, &own), "{bad}");
         }
-    }
-
-    #[test]
-    fn an_empty_secret_equals_nothing() {
-        assert!(is_equal("s3cret", "s3cret"));
-        assert!(!is_equal("s3cret", "s3cre"));
-        assert!(!is_equal("s3cret", "s3crets"));
-        assert!(!is_equal("", ""));
     }
 }

@@ -34,7 +34,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-pub use access::Security;
+pub use access::{Security, Who, WhoKind};
 pub use events::{EventsQuery, Follow};
 pub use intake::intake_answer;
 pub use problem::Problem;
@@ -222,7 +222,8 @@ fn decide(view: &View<'_>, request: &Request<'_>) -> Result<Decision, Response> 
         Found::Nowhere => return Err(nowhere(request)),
     };
     access::check_origin(request)?;
-    let role = access::role(view.security, request);
+    let who = access::who(view.security, view.status, request, None);
+    let role = who.role;
     if let Endpoint::Webhook(kind) = route.endpoint {
         return intake::take(view, request, route, role, kind);
     }
@@ -235,7 +236,7 @@ fn decide(view: &View<'_>, request: &Request<'_>) -> Result<Decision, Response> 
     match route.endpoint {
         Endpoint::Broadcast => return sockets::broadcast(view, request),
         Endpoint::EventStream => return follow(view, request),
-        Endpoint::Brain(ask) => return ask_brain(view, request, ask),
+        Endpoint::Brain(ask) => return ask_brain(view, request, &who, ask),
         _ => {}
     }
     if route.endpoint == Endpoint::Events {
@@ -244,8 +245,8 @@ fn decide(view: &View<'_>, request: &Request<'_>) -> Result<Decision, Response> 
     Ok(Decision::Answer(answer(view, route, role)))
 }
 
-fn ask_brain(view: &View<'_>, request: &Request<'_>, ask: BrainAsk) -> Result<Decision, Response> {
-    let caller = access::caller(view.security, request);
+fn ask_brain(view: &View<'_>, request: &Request<'_>, who: &Who, ask: BrainAsk) -> Result<Decision, Response> {
+    let caller = who.caller();
     let asked = match ask {
         BrainAsk::Question => brain::question(request, caller, view.status.at),
         BrainAsk::Message => brain::message(request, caller),

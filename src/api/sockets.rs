@@ -13,8 +13,8 @@ use super::access;
 use super::events::{self, Follow};
 use super::problem::{InputFault, Kind, Place, Problem};
 use super::routes::{Role, Route};
-use super::{Decision, Request, Response, Security, View, brain, commands, shown};
-use crate::agent::brain::speech::{Caller, Refusal, Saying};
+use super::{Decision, Request, Response, Security, View, Who, brain, commands, shown};
+use crate::agent::brain::speech::{Refusal, Saying};
 use crate::agent::effect::{DecisionAnswer, IntakeAnswer};
 use crate::agent::event::{Event, EventDraft, JsonText, Severity, Source};
 use crate::agent::ids::{EventId, LedgerId};
@@ -68,10 +68,8 @@ impl SocketKind {
 pub struct Plan {
     /// Of which sort.
     pub kind: SocketKind,
-    /// What its client may do; `Open`: it must show a credential in its first message.
-    pub role: Role,
-    /// Whose budget its client's questions are counted against.
-    pub caller: Caller,
+    /// Its client; with the role `Open` it must show a credential in its first message.
+    pub who: Who,
     /// `Sec-WebSocket-Key`, checked.
     pub key: String,
     /// The sub-protocol to answer with.
@@ -104,15 +102,18 @@ pub(super) fn accept(
     access::check_same_site(request)?;
     let offered = request.header("sec-websocket-protocol").unwrap_or("");
     let names = || offered.split(',').map(str::trim);
-    let role = socket_role(view.security, request, names().find_map(|name| name.strip_prefix(BEARER)));
+    let beside = names().find_map(|name| name.strip_prefix(BEARER));
+    let mut who = access::who(view.security, view.status, request, beside);
     let shows_credential = ["authorization", "x-api-key"].iter().any(|name| request.header_count(name) > 0)
         || names().any(|name| name.starts_with(BEARER));
     let may_wait = !shows_credential && access::has_secrets(view.security);
-    if role < route.role && !may_wait {
-        access::check_role(view.security, route, role)?;
+    if who.role < route.role && !may_wait {
+        access::check_role(view.security, route, who.role)?;
     }
     // A path that is open to all has nothing to wait for.
-    let role = if route.role == Role::Open { role.max(Role::Viewer) } else { role };
+    if route.role == Role::Open {
+        who.role = who.role.max(Role::Viewer);
+    }
     let ledger = view.status.ledger.id;
     let follow = match kind {
         SocketKind::Events => Some(events::parse_follow(request.query, ledger, view.status.ledger.durable)?),
@@ -122,20 +123,12 @@ pub(super) fn accept(
     let seat = if kind == SocketKind::Window { Some(window_seat(request)?) } else { None };
     Ok(Decision::Socket(Plan {
         kind,
-        role,
-        caller: access::caller(view.security, request),
+        who,
         key: request.header("sec-websocket-key").unwrap_or("").trim().to_owned(),
         subprotocol: names().any(|name| name == SUBPROTOCOL).then_some(SUBPROTOCOL),
         follow,
         seat,
     }))
-}
-
-fn socket_role(security: &Security, request: &Request<'_>, bearer: Option<&str>) -> Role {
-    if bearer.is_some_and(|token| access::is_secret(security, token)) {
-        return Role::Admin;
-    }
-    access::role(security, request)
 }
 
 /// RFC 6455 section 4.2.1. What is no handshake at all is told how to be one.
@@ -308,8 +301,7 @@ pub struct Scene<'a> {
 pub struct Conversation {
     id: u64,
     kind: SocketKind,
-    role: Role,
-    caller: Caller,
+    who: Who,
     seat: Option<WindowSeat>,
     /// Channels that a client of ALEX OS's dialect wants; `None`: it has not spoken in it.
     channels: Option<Vec<&'static str>>,
@@ -319,20 +311,13 @@ impl Conversation {
     /// The talk of a socket that has been opened. `id` is its own in this run.
     #[must_use]
     pub fn new(id: u64, plan: &Plan) -> Self {
-        Self {
-            id,
-            kind: plan.kind,
-            role: plan.role,
-            caller: plan.caller,
-            seat: plan.seat.clone(),
-            channels: None,
-        }
+        Self { id, kind: plan.kind, who: plan.who.clone(), seat: plan.seat.clone(), channels: None }
     }
 
     /// Whether the client has shown that it may listen.
     #[must_use]
     pub fn is_admitted(&self) -> bool {
-        self.role > Role::Open
+        self.who.role > Role::Open
     }
 
     /// The first messages; none before the client is admitted.
@@ -394,13 +379,12 @@ impl Conversation {
     }
 
     fn on_first(&mut self, scene: Scene<'_>, text: &str) -> Vec<Reaction> {
-        let is_known = matches!(autobot::read(text), Ok(autobot::Said::Auth(token))
-            if access::is_secret(scene.security, &token));
-        if !is_known {
-            return vec![Reaction::Close(1008, "credential needed")];
-        }
-        self.role = Role::Admin;
-        self.caller = Caller::Token;
+        let known = match autobot::read(text) {
+            Ok(autobot::Said::Auth(token)) => access::who_shows(scene.security, scene.status, &token),
+            _ => None,
+        };
+        let Some(who) = known else { return vec![Reaction::Close(1008, "credential needed")] };
+        self.who = who;
         self.greeting(scene)
     }
 
@@ -423,10 +407,10 @@ impl Conversation {
             }
             Said::Subscribe { is_on, channels } => self.subscribe(is_on, &channels, scene),
             Said::BadAction(text) => vec![Reaction::Say(autobot::action_error(&text))],
-            Said::UserMessage { .. } | Said::WorkflowCancel { .. } if self.role < Role::Operator => {
+            Said::UserMessage { .. } | Said::WorkflowCancel { .. } if self.who.role < Role::Operator => {
                 vec![error("FORBIDDEN", "medium", "the role operator is needed")]
             }
-            Said::WorkflowApproval { .. } | Said::CommandApproval { .. } if self.role < Role::Admin => {
+            Said::WorkflowApproval { .. } | Said::CommandApproval { .. } if self.who.role < Role::Admin => {
                 vec![error("FORBIDDEN", "medium", "the role admin is needed")]
             }
             Said::UserMessage { message, chat_id } => {
@@ -434,7 +418,7 @@ impl Conversation {
                 self.converse(scene, &session, message, || user_message_of(chat_id.as_deref()))
             }
             Said::WorkflowApproval { workflow_id, approved } => {
-                decide(&workflow_id, approved, self.caller.as_str().to_owned()).unwrap_or_else(|| {
+                decide(&workflow_id, approved, self.who.name.clone()).unwrap_or_else(|| {
                     vec![error(
                         "NO_SUCH_WORKFLOW",
                         "medium",
@@ -446,7 +430,7 @@ impl Conversation {
                 vec![error("NO_SUCH_WORKFLOW", "medium", &format!("no workflow {workflow_id} waits here"))]
             }
             Said::CommandApproval { terminal_session_id, approved, user_id } => {
-                let by = format!("{user_id} ({})", self.caller.as_str());
+                let by = format!("{user_id} ({})", self.who.name);
                 decide(&terminal_session_id, approved, by).unwrap_or_else(|| {
                     vec![Reaction::Say(autobot::approval_answer(&terminal_session_id, approved, false))]
                 })
@@ -466,7 +450,7 @@ impl Conversation {
             return vec![Reaction::Take(user_message(&message, &fields()))];
         }
         let mut saying = commands::saying(session, message, "");
-        saying.caller = self.caller;
+        saying.caller = self.who.caller();
         vec![Reaction::Converse(Box::new(saying))]
     }
 
@@ -520,7 +504,7 @@ impl Conversation {
                 }
                 vec![Reaction::Tell(target, text)]
             }
-            Said::Chat { .. } | Said::Command { .. } if self.role < Role::Operator => {
+            Said::Chat { .. } | Said::Command { .. } if self.who.role < Role::Operator => {
                 let message = "the role operator is needed".to_owned();
                 vec![window_error(scene, seat.window, "medium", &Misfit { code: "FORBIDDEN", message })]
             }
@@ -540,7 +524,7 @@ impl Conversation {
         let mut reactions = commands::run(scene, seat, &session_of(seat), line);
         for reaction in &mut reactions {
             if let Reaction::Converse(saying) = reaction {
-                saying.caller = self.caller;
+                saying.caller = self.who.caller();
             }
         }
         reactions

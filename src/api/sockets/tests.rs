@@ -80,7 +80,7 @@ fn a_credential_comes_by_header_by_sub_protocol_or_with_the_first_message() {
         (upgrade("/ws/health").afar(), Role::Viewer, None),
     ] {
         let plan = plan(&world, &ask);
-        assert_eq!((plan.role, plan.subprotocol), (role, subprotocol));
+        assert_eq!((plan.who.role, plan.subprotocol), (role, subprotocol));
     }
     for ask in [
         upgrade("/ws").afar().with("authorization", "Bearer wrong"),
