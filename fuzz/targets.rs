@@ -7,11 +7,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use chainbot::agent::event::JsonText;
+use chainbot::agent::ids::Seq;
 use chainbot::agent::input::{BusIn, Fault};
 use chainbot::agent::limits::{
     EVENT_MESSAGE_BYTES_MAX, EVENT_TYPE_BYTES_MAX, HEAD_BYTES_MAX, SOCKET_MESSAGE_BYTES_MAX,
 };
 use chainbot::agent::time::Wall;
+use chainbot::ledger;
 use chainbot::shell::ws::driver::{End, Next, Role, Socket};
 use chainbot::wire::chat::{Delta, Gather};
 use chainbot::wire::json::{Json, Kind, TextFault};
@@ -280,4 +282,36 @@ pub fn questions(data: &[u8]) {
     }
     let again = openai::read(rewritten.as_bytes()).expect("it is still a question");
     assert_eq!((again.model.as_str(), again.is_stream, again.is_queued), ("m", !asked.is_stream, false));
+}
+
+/// Records of the ledger, and pages of its file that are searched after damage: what can be read is written back as it was, and
+/// what is found in a page was sealed by the ledger.
+pub fn ledger(data: &[u8]) {
+    let Some((first, record)) = data.split_first() else { return };
+    match first % 4 {
+        0 => {
+            let event = ledger::decode(Seq(1), record);
+            let head = ledger::decode_head(record);
+            if let Ok(event) = &event {
+                assert_eq!(ledger::encode(event), record, "{event:?}");
+            }
+            assert!(event.is_err() || head.is_ok(), "an event without a head");
+        }
+        1 => {
+            if let Ok(message) = ledger::decode_message(record) {
+                assert_eq!(ledger::encode_message(&message), record, "{message:?}");
+            }
+        }
+        2 => {
+            if let Ok(kept) = ledger::decode_record(record) {
+                assert_eq!(ledger::encode_record(&kept), record, "{kept:?}");
+            }
+        }
+        _ => {
+            // What a page says of where its entries are may point anywhere, and to the same place many times.
+            let mut count = 0_usize;
+            ledger::scan_page(record, &mut |_| count += 1);
+            assert!(count <= record.len(), "{count} records in {} bytes", record.len());
+        }
+    }
 }

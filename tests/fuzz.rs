@@ -1,15 +1,19 @@
 //! The fuzz targets with the stable compiler: the corpus in `fuzz/corpus`, and what a seeded generator makes of it. The
 //! same seed makes the same inputs. `FUZZ_ROUNDS=1000000 cargo test --test fuzz` goes on for longer, `FUZZ_SEED` elsewhere.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(dead_code, reason = "a fuzzer uses less of the simulator than its tests do")]
 
 #[path = "../fuzz/targets.rs"]
 mod targets;
+include!("sim/modules.rs");
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Inputs made for each target in the plain test run.
 const ROUNDS: u64 = 20_000;
+/// For so many of them a world of the simulator is lived through once: it takes as long.
+const ROUNDS_OF_A_WORLD: u64 = 100;
 /// Largest input that is made, in bytes.
 const INPUT_BYTES_MAX: usize = 4_096;
 /// What parsers stumble over.
@@ -116,6 +120,10 @@ fn mutated(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn fuzz(name: &str, target: fn(&[u8])) {
+    fuzz_for(name, target, number_from("FUZZ_ROUNDS").unwrap_or(ROUNDS));
+}
+
+fn fuzz_for(name: &str, target: fn(&[u8]), rounds: u64) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -124,7 +132,7 @@ fn fuzz(name: &str, target: fn(&[u8])) {
     corpus.iter().for_each(|bytes| target(bytes));
     let seed = number_from("FUZZ_SEED").unwrap_or(1);
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    for round in 0..number_from("FUZZ_ROUNDS").unwrap_or(ROUNDS) {
+    for round in 0..rounds {
         let bytes = mutated(&mut dice, &corpus);
         let end = catch_unwind(AssertUnwindSafe(|| target(&bytes)));
         assert!(end.is_ok(), "{name}, seed {seed}, round {round}: b\"{}\"", bytes.escape_ascii());
@@ -164,4 +172,14 @@ fn answers_of_models_mean_the_same_however_they_are_cut_and_can_be_written_in_ev
 #[test]
 fn a_question_that_is_taken_can_be_asked_of_every_kind_of_provider() {
     fuzz("questions", targets::questions);
+}
+
+#[test]
+fn a_record_that_can_be_read_is_one_that_was_written() {
+    fuzz("ledger", targets::ledger);
+}
+
+#[test]
+fn whatever_happens_to_the_agent_keeps_its_rules() {
+    fuzz_for("agent", script::live, number_from("FUZZ_ROUNDS").unwrap_or(ROUNDS) / ROUNDS_OF_A_WORLD);
 }

@@ -33,4 +33,5 @@ pub use prepare::{ChildResult, EXIT_DAMAGED, prepare_file, quarantine};
 pub use read::{Fetched, Page, ReadFault, Stats};
 pub use salvage::{Found, SalvageReport, salvage_file, scan_page};
 pub use store::{Ledger, Limits, OpenError, SIZE_MIN_BYTES};
+pub use talk_codec::{decode_message, decode_record, encode_message, encode_record};
 pub use verify::{CompactReport, VerifyReport, compact_file, verify_file};

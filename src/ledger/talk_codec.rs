@@ -14,7 +14,8 @@ const ASKED: u8 = 1;
 const STARTED: u8 = 2;
 
 /// The bytes of a message.
-pub(super) fn encode_message(message: &Message) -> Vec<u8> {
+#[must_use]
+pub fn encode_message(message: &Message) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(32 + message.bytes());
     bytes.extend_from_slice(&message.at.0.to_le_bytes());
     bytes.push(message.role as u8);
@@ -32,7 +33,10 @@ pub(super) fn encode_message(message: &Message) -> Vec<u8> {
 }
 
 /// The message that was stored as these bytes.
-pub(super) fn decode_message(bytes: &[u8]) -> Result<Message, DecodeFault> {
+///
+/// # Errors
+/// For any bytes that `encode_message` does not write.
+pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeFault> {
     let mut reader = Reader(bytes);
     let at = reader.wall()?;
     let [role, is_partial, calls] = reader.take()?;
@@ -49,7 +53,8 @@ pub(super) fn decode_message(bytes: &[u8]) -> Result<Message, DecodeFault> {
 }
 
 /// The bytes of what is kept of a conversation.
-pub(super) fn encode_record(record: &SessionRecord) -> Vec<u8> {
+#[must_use]
+pub fn encode_record(record: &SessionRecord) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64 + record.bytes_held());
     bytes.extend_from_slice(&record.at.0.to_le_bytes());
     push_numbers(&mut bytes, &[record.first, record.next, record.bytes]);
@@ -73,7 +78,10 @@ pub(super) fn encode_record(record: &SessionRecord) -> Vec<u8> {
 }
 
 /// What was stored as these bytes.
-pub(super) fn decode_record(bytes: &[u8]) -> Result<SessionRecord, DecodeFault> {
+///
+/// # Errors
+/// For any bytes that `encode_record` does not write.
+pub fn decode_record(bytes: &[u8]) -> Result<SessionRecord, DecodeFault> {
     let mut reader = Reader(bytes);
     let at = reader.wall()?;
     let (first, next, bytes) = (reader.number()?, reader.number()?, reader.number()?);

@@ -90,28 +90,61 @@ impl World {
         let wait = self.rng.gap(gap);
         self.after(wait, Happening::End);
         let Some(node) = self.node.as_ref() else { return };
-        let writes = node.commit.as_ref().map(|(_, writes)| writes.clone());
+        let is_stopping = node.is_stopping;
         let ways = if self.plan.failed_sync_forgets { 5 } else { 10 };
         match self.rng.below(ways) {
-            0..5 => {
-                note!("== power cut{}", if writes.is_some() { " in a commit" } else { "" });
-                self.store.cut_power(writes.as_deref(), &mut self.rng);
-            }
-            5..7 => {
-                note!("== kill{}", if writes.is_some() { " in a commit" } else { "" });
-                self.store.kill(writes.as_deref(), &mut self.rng);
-            }
-            _ if node.is_stopping => return,
+            0..5 => self.end_process(true),
+            5..7 => self.end_process(false),
+            _ if is_stopping => return,
             _ => return self.ask_to_stop(),
+        }
+        let wait =
+            if self.rng.chance(800) { self.rng.within(200, 20_000) } else { self.rng.within(1, 20) * 60_000 };
+        self.after(wait, Happening::Start);
+    }
+
+    /// The process ends without a goodbye, by itself or with the power, perhaps in a commit.
+    pub fn end_process(&mut self, is_power_cut: bool) {
+        let Some(node) = self.node.take() else { return };
+        let writes = node.commit.map(|(_, writes)| writes);
+        let within = if writes.is_some() { " in a commit" } else { "" };
+        if is_power_cut {
+            note!("== power cut{within}");
+            self.store.cut_power(writes.as_deref(), &mut self.rng);
+        } else {
+            note!("== kill{within}");
+            self.store.kill(writes.as_deref(), &mut self.rng);
         }
         if writes.is_some() {
             self.brain.checks.on_doubt();
         }
-        self.node = None;
         self.process_ended();
-        let wait =
-            if self.rng.chance(800) { self.rng.within(200, 20_000) } else { self.rng.within(1, 20) * 60_000 };
-        self.after(wait, Happening::Start);
+    }
+
+    /// A peer changes until it changes again.
+    pub fn scripted_mood(&mut self, peer: Peer) {
+        let rng = &mut self.rng;
+        match peer {
+            Peer::Alexos => drop(self.alexos.as_mut().map(|alexos| alexos.change(rng))),
+            Peer::Aiwm => drop(self.aiwm.as_mut().map(|aiwm| aiwm.change(rng))),
+            Peer::Hook(index) => {
+                self.receivers[index].change(self.plan.may_hook_go && index == 0, rng);
+            }
+        }
+    }
+
+    /// The board sleeps: the world goes on without it, and its monotonic clock stands still.
+    pub fn suspend(&mut self, ms: u64) {
+        if self.node.as_ref().is_some_and(|node| node.is_stopping) {
+            return;
+        }
+        note!("   suspended for {} s", ms / 1_000);
+        self.now += ms;
+        self.clock.slept(ms);
+        self.checks.on_slept(ms);
+        if let Some(node) = self.node.as_mut() {
+            node.wake_at = node.wake_at.map(|at| at + ms);
+        }
     }
 
     /// A tick that nobody asked for, a config that is read again.

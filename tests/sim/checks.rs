@@ -366,6 +366,11 @@ impl Checks {
         self.asked.insert(request, now);
     }
 
+    /// The board slept: nobody waited meanwhile.
+    pub fn on_slept(&mut self, ms: u64) {
+        self.asked.values_mut().for_each(|since| *since += ms);
+    }
+
     /// The agent is called because its deadline came.
     pub fn on_wake(&mut self, now: u64) {
         let (second, count) = self.wakes;

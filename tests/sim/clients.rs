@@ -56,6 +56,12 @@ impl Clients {
         self.compose(700)
     }
 
+    /// One of the messages with an id, if there is one.
+    pub fn any_keyed(&self, number: u64) -> Option<usize> {
+        let start = usize::try_from(number).expect("small") % self.posts.len().max(1);
+        (start..self.posts.len()).find(|index| self.posts[*index].key.is_some())
+    }
+
     /// A new message; has an id in `keyed_per_mille` of a thousand cases.
     pub fn compose(&mut self, keyed_per_mille: u64) -> usize {
         let index = self.posts.len();

@@ -51,6 +51,17 @@ impl Clock {
         };
     }
 
+    /// The calendar jumps by this much.
+    pub fn jump_by(&mut self, ms: i64) {
+        self.is_synced = false;
+        self.wrong_by_ms += ms;
+    }
+
+    /// The board slept for this long, up to now: the monotonic clock did not see it.
+    pub fn slept(&mut self, ms: u64) {
+        self.boot_at += ms;
+    }
+
     /// A time source answers.
     pub fn sync(&mut self) {
         self.wrong_by_ms = 0;

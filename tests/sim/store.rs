@@ -159,12 +159,17 @@ impl Store {
             Mood::Flaky,
             Mood::Flaky,
         ];
-        self.mood = rng.pick(&ALL);
-        self.apply();
+        self.set_mood(rng.pick(&ALL));
         match self.mood {
             Mood::Good | Mood::Slow | Mood::Flaky => rng.gap(300_000),
             _ => rng.gap(60_000),
         }
+    }
+
+    /// This mood from here on.
+    pub fn set_mood(&mut self, mood: Mood) {
+        self.mood = mood;
+        self.apply();
     }
 
     /// Makes the disk behave as its mood says. A full disk has room for what is there and not for more.
