@@ -230,11 +230,10 @@ async fn live<'a>(
         executor.spawn(think::keep(Rc::clone(&world.thinker), Rc::clone(world) as Rc<dyn Around>)),
         executor.spawn(world.keep_time()),
         executor.spawn(listen_to_signals(world, signals, start)),
-        executor.spawn(feed_watchdog(world)),
+        executor.spawn(tell_manager(world)),
     ];
     world.tell_servers();
     world.feed(Input::Tick);
-    notify("READY=1");
     world.ended().await;
     notify("STOPPING=1");
     world.hub().places().stop();
@@ -248,12 +247,18 @@ async fn live<'a>(
     world.hands.goodbye().await;
 }
 
-/// Tells the service manager that loop and ledger live. A ledger that hangs keeps this waiting: then it is told nothing.
-async fn feed_watchdog(world: &World) {
-    let Some(interval) = state::watchdog_interval() else { return };
+/// Tells the service manager that loop and ledger live: first that it is ready, then again and again. A loop that stalls or a
+/// ledger that hangs keeps this waiting, and then it is told nothing.
+async fn tell_manager(world: &World) {
+    let interval = state::watchdog_interval();
+    let mut word = "READY=1";
     while world.pulse().await {
-        notify("WATCHDOG=1");
-        async_io::Timer::after(interval).await;
+        notify(word);
+        let Some(interval) = interval else { return };
+        if word == "WATCHDOG=1" {
+            async_io::Timer::after(interval).await;
+        }
+        word = "WATCHDOG=1";
     }
     log::error!("ledger_thread_gone");
 }
