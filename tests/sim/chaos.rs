@@ -86,6 +86,9 @@ impl World {
 
     /// The process ends: power cut, kill or stop.
     pub fn end_somehow(&mut self) {
+        if self.plan.is_unplugged {
+            return self.unplug();
+        }
         let gap = self.plan.end_gap_ms.expect("it was planned");
         let wait = self.rng.gap(gap);
         self.after(wait, Happening::End);
@@ -103,16 +106,40 @@ impl World {
         self.after(wait, Happening::Start);
     }
 
+    /// The power goes or the process is killed, mostly in a commit; it is there again soon.
+    fn unplug(&mut self) {
+        let is_idle = self.node.as_ref().is_none_or(|node| node.commit.is_none());
+        if is_idle && self.rng.chance(900) {
+            // Somebody brings something, and the next look is while it is written, or before, or after.
+            let index = self.clients.choose();
+            self.post(Some(index));
+            let wait = self.rng.within(1, 80);
+            return self.after(wait, Happening::End);
+        }
+        let gap = self.plan.end_gap_ms.expect("it was planned");
+        let wait = self.rng.gap(gap);
+        self.after(wait, Happening::End);
+        if self.node.is_some() {
+            let is_power_cut = self.plan.failed_sync_forgets || self.rng.chance(700);
+            self.end_process(is_power_cut);
+            let wait = self.rng.within(1, 500);
+            self.after(wait, Happening::Start);
+        }
+    }
+
     /// The process ends without a goodbye, by itself or with the power, perhaps in a commit.
     pub fn end_process(&mut self, is_power_cut: bool) {
         let Some(node) = self.node.take() else { return };
         let writes = node.commit.map(|(_, writes)| writes);
+        self.cuts.in_commits += u64::from(writes.is_some());
         let within = if writes.is_some() { " in a commit" } else { "" };
         if is_power_cut {
             note!("== power cut{within}");
+            self.cuts.power += 1;
             self.store.cut_power(writes.as_deref(), &mut self.rng);
         } else {
             note!("== kill{within}");
+            self.cuts.kills += 1;
             self.store.kill(writes.as_deref(), &mut self.rng);
         }
         if writes.is_some() {

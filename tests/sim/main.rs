@@ -24,6 +24,7 @@ mod network;
 mod node;
 mod peers;
 mod plan;
+mod power;
 mod readers;
 mod regressions;
 mod rng;

@@ -26,6 +26,14 @@ impl World {
         self.boots += 1;
         self.clock.boot(self.now, self.plan.has_clock_trouble && !self.is_healed, &mut self.rng);
         let fresh = u32::try_from(self.rng.below(1 << 32)).expect("32 bits");
+        if self.plan.is_unplugged && !self.is_healed {
+            for _ in 0..self.rng.pick(&[0, 0, 1, 2]) {
+                note!("== power cut while the ledger is opened");
+                self.cuts.power += 1;
+                self.cuts.in_recoveries += 1;
+                self.store.cut_recovery(fresh, &mut self.rng);
+            }
+        }
         let (memory, log) = match self.store.open(fresh).map(|memory| (memory, self.store.scan())) {
             Ok((memory, Some(log))) => (memory, log),
             Ok((_, None)) => return self.start_fails("the log cannot be read"),

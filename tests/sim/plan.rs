@@ -61,6 +61,8 @@ pub struct Plan {
     pub prefers_online: bool,
     /// What of the brain there is.
     pub brain: Option<BrainPlan>,
+    /// The process never ends in good order, mostly in a commit, and the power goes while a ledger is opened after a power cut.
+    pub is_unplugged: bool,
 }
 
 impl Plan {
@@ -100,6 +102,7 @@ impl Plan {
             over_tls: rng.chance(300),
             prefers_online: rng.chance(150),
             brain: BrainPlan::of(seed),
+            is_unplugged: false,
             failed_sync_forgets: rng.chance(400),
             size_max_bytes: rng.pick(&[SIZE_MIN_BYTES, 16 << 20]),
         }

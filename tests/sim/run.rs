@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::plan::Plan;
 use crate::trace;
-use crate::world::World;
+use crate::world::{Cuts, World};
 
 /// Seeds run at once.
 const THREADS: usize = 2;
@@ -29,6 +29,8 @@ pub struct Verdict {
     pub fault: Option<String>,
     /// The last lines of the trace.
     pub tail: String,
+    /// How often it ended without a goodbye; nothing if a rule was broken.
+    pub cuts: Cuts,
 }
 
 impl Verdict {
@@ -52,11 +54,16 @@ pub fn live(plan: Plan, is_printed: bool) -> Verdict {
     trace::begin(is_printed);
     IS_LIVING.set(true);
     let seed = plan.seed;
-    let result = panic::catch_unwind(AssertUnwindSafe(|| World::new(plan).run()));
+    let result = panic::catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new(plan);
+        world.run();
+        world.cuts
+    }));
     IS_LIVING.set(false);
     let fault = FAULT.take();
     let fault = if result.is_err() { fault.or_else(|| Some("a panic".to_owned())) } else { None };
-    Verdict { seed, digest: trace::digest(), fault, tail: trace::tail() }
+    let cuts = result.unwrap_or_default();
+    Verdict { seed, digest: trace::digest(), fault, tail: trace::tail(), cuts }
 }
 
 /// Lives through `count` worlds from `first` on and panics with the first broken rule. With `SIM_SURVEY=1` it does not

@@ -119,6 +119,16 @@ impl Store {
         self.ledger = None;
     }
 
+    /// The power goes while the ledger is opened.
+    pub fn cut_recovery(&mut self, fresh_id: u32, rng: &mut Rng) {
+        let ops = rng.pick(&[20, 200, 1_000]);
+        self.disk.kill_after(rng.below(ops));
+        let opened = Ledger::open_on(Arc::new(self.disk.clone()), self.limits, fresh_id);
+        self.disk.power_cut(&mut || rng.draw());
+        drop(opened);
+        self.disk.power_on();
+    }
+
     /// The process dies, perhaps in a commit: what was written stays, synced or not.
     pub fn kill(&mut self, commit: Option<&[Write]>, rng: &mut Rng) {
         self.die(commit, rng);

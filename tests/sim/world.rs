@@ -152,6 +152,21 @@ pub struct World {
     pub commits: u64,
     /// Steps so far.
     pub steps: u64,
+    /// Ends without a goodbye so far.
+    pub cuts: Cuts,
+}
+
+/// How often the process or the board ended without a goodbye.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cuts {
+    /// The power went.
+    pub power: u64,
+    /// The process was killed.
+    pub kills: u64,
+    /// Of both, those in the middle of a commit.
+    pub in_commits: u64,
+    /// The power went while the ledger was opened.
+    pub in_recoveries: u64,
 }
 
 struct Timed {
@@ -213,6 +228,7 @@ impl World {
             is_healed: false,
             commits: 0,
             steps: 0,
+            cuts: Cuts::default(),
         }
     }
 
