@@ -205,7 +205,7 @@ fn split_replies(bytes: &[u8]) -> Vec<Reply> {
     while !rest.is_empty() {
         let end = rest.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head") + 4;
         let head = String::from_utf8(rest[..end].to_vec()).unwrap();
-        let body_end = end + length_of(&head);
+        let body_end = (end + length_of(&head)).min(rest.len());
         replies.push(Reply { status: status_of(&head), body: rest[end..body_end].to_vec(), head });
         rest = &rest[body_end..];
     }
@@ -322,7 +322,7 @@ fn no_probe_gets_more_than_it_should() {
     let probes = include_str!("data/framing.txt");
     let probes: Vec<&str> =
         probes.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-    assert!(probes.len() >= 60);
+    assert!(probes.len() >= 160);
     let limits = Limits { connections_max: 200, ..quick() };
     let limits = Limits { head_time_max: PATIENCE / 5, body_time_max: PATIENCE / 10, ..limits };
     for parts in [1, 2, 7] {

@@ -297,7 +297,7 @@ fn is_port(text: &[u8]) -> bool {
 }
 
 /// RFC 9110 section 5.6.2.
-fn is_token(b: u8) -> bool {
+pub(super) fn is_token(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 

@@ -14,6 +14,7 @@ pub mod event_json;
 pub mod frames;
 pub mod health_json;
 pub mod hooks;
+pub mod http_chunks;
 pub mod http_head;
 pub mod json;
 pub mod maclink;

@@ -129,7 +129,7 @@ impl Exchange {
         let body = match head.method {
             Method::CONNECT => Err(Refusal::Connect),
             Method::POST | Method::PUT | Method::PATCH | Method::DELETE => self.read(body, &mut share).await,
-            _ => Ok(self.leave(&body)),
+            _ => self.pass_over(body).await,
         };
         self.body_due.set(None);
         let answer = match body {
@@ -147,34 +147,50 @@ impl Exchange {
         self.respond(answer)
     }
 
-    /// A body that nobody reads: the connection cannot be used beyond it.
-    fn leave(&self, body: &hyper::body::Incoming) -> Vec<u8> {
+    /// A body without a meaning, as of a GET: held to the same rules, kept nowhere, and the last of its connection.
+    async fn pass_over(&self, mut body: hyper::body::Incoming) -> Result<Vec<u8>, Refusal> {
         if !body.is_end_stream() {
             self.is_closing.set(true);
         }
-        Vec::new()
+        let mut passed = 0;
+        while let Some(data) = self.piece(&mut body).await? {
+            passed += data.len();
+            if passed > self.port.limits().body_bytes_max {
+                return Err(Refusal::BodyTooLarge);
+            }
+        }
+        Ok(Vec::new())
     }
 
-    async fn read(&self, body: hyper::body::Incoming, share: &mut Share) -> Result<Vec<u8>, Refusal> {
+    async fn read(&self, mut body: hyper::body::Incoming, share: &mut Share) -> Result<Vec<u8>, Refusal> {
         let announced = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
-        let mut body = body;
         let mut bytes = Taken::new(announced);
+        while let Some(data) = self.piece(&mut body).await? {
+            if bytes.len() + data.len() > self.port.limits().body_bytes_max {
+                return Err(Refusal::BodyTooLarge);
+            }
+            if !bytes.try_push(&data, share) {
+                return Err(Refusal::BodiesFull);
+            }
+        }
+        Ok(bytes.into_bytes())
+    }
+
+    /// The next bytes of a body; `None` at its end.
+    async fn piece(&self, body: &mut hyper::body::Incoming) -> Result<Option<Bytes>, Refusal> {
         while !body.is_end_stream() {
-            let frame = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
+            let frame = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Pending if self.is_body_late.get() => Poll::Ready(Err(Refusal::BodyLate)),
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(frame) => Poll::Ready(frame.transpose().map_err(|_| Refusal::BodyBroken)),
             });
             let Some(frame) = frame.await? else { break };
-            let Some(data) = frame.data_ref() else { continue };
-            if bytes.len() + data.len() > self.port.limits().body_bytes_max {
-                return Err(Refusal::BodyTooLarge);
-            }
-            if !bytes.try_push(data, share) {
-                return Err(Refusal::BodiesFull);
+            // Trailers mean nothing here.
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
             }
         }
-        Ok(bytes.into_bytes())
+        Ok(None)
     }
 
     fn respond(self: Rc<Exchange>, answer: Answer) -> Response<Outgoing> {

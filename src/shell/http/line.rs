@@ -13,6 +13,7 @@ use super::port::Seat;
 use super::refusal::Refusal;
 use super::stream::Stream;
 use crate::agent::limits::HEAD_BYTES_MAX;
+use crate::wire::http_chunks::Chunks;
 use crate::wire::http_head::{self, Framing, Head, Scan};
 
 /// Bytes read at once.
@@ -39,18 +40,51 @@ pub(super) enum Next {
     Gone,
 }
 
+/// A request in chunks while it is passed on: what of its head has not been, and how far its body is.
+#[derive(Default)]
+struct Chunked {
+    head_left: usize,
+    body: Chunks,
+}
+
+impl Chunked {
+    /// How many of the next bytes may be passed on; all of them unless the request is one in chunks.
+    ///
+    /// # Errors
+    /// The first of them is no part of such a body.
+    fn undoubted(&mut self, left: Left, bytes: &[u8]) -> io::Result<usize> {
+        if left != Left::Unknown {
+            return Ok(bytes.len());
+        }
+        let of_head = bytes.len().min(self.head_left);
+        self.head_left -= of_head;
+        match of_head + self.body.take(&bytes[of_head..]) {
+            0 if !bytes.is_empty() => Err(io::ErrorKind::InvalidData.into()),
+            good => Ok(good),
+        }
+    }
+}
+
 /// A connection's socket with what was read ahead.
 pub(super) struct Line {
     socket: Stream,
     ahead: Vec<u8>,
     scanned: usize,
     pub(super) left: Left,
+    chunked: Chunked,
     wants_upgrade: bool,
 }
 
 impl Line {
     pub(super) fn new(socket: Stream) -> Line {
-        Line { socket, ahead: Vec::new(), scanned: 0, left: Left::Exactly(0), wants_upgrade: false }
+        Line {
+            socket,
+            ahead: Vec::new(),
+            scanned: 0,
+            left: Left::Exactly(0),
+            chunked: Chunked::default(),
+            wants_upgrade: false,
+        }
     }
 
     /// Waits for the next head; `patience` is how long its first byte may take.
@@ -113,7 +147,10 @@ impl Line {
                 return Next::Refuse(Refusal::BodyTooLarge);
             }
             Framing::Length(bytes) => Left::Exactly(head_bytes + bytes),
-            Framing::Chunked => Left::Unknown,
+            Framing::Chunked => {
+                self.chunked = Chunked { head_left: head.len, body: Chunks::default() };
+                Left::Unknown
+            }
         };
         Next::Request
     }
@@ -163,10 +200,12 @@ impl Line {
             let mut bytes = [0; READ_BYTES];
             let room = room.min(READ_BYTES);
             let n = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut bytes[..room]))?;
-            give(&bytes[..n]);
-            n
+            let good = self.chunked.undoubted(self.left, &bytes[..n])?;
+            give(&bytes[..good]);
+            self.ahead.extend_from_slice(&bytes[good..n]);
+            good
         } else {
-            let n = room.min(self.ahead.len());
+            let n = self.chunked.undoubted(self.left, &self.ahead[..room.min(self.ahead.len())])?;
             give(&self.ahead[..n]);
             self.drop_ahead(n);
             n
