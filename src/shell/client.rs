@@ -5,6 +5,7 @@
 //! nothing is read ahead of who takes them: a slow reader slows the peer. To drop an answer is to cancel it.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
@@ -34,6 +35,9 @@ pub const REQUEST_BYTES_MAX: usize = 384 * 1024;
 const HEADERS_MAX: usize = 64;
 /// Bytes that are read at once.
 const PIECE_BYTES: usize = 4 * 1024;
+/// Most bytes that are read until the answer's head is whole, with what comes before it (1xx) and behind it at once. Beyond:
+/// `Fault::Garbage`. hyper would go on with 1xx for as long as they come, and the loop would wait for it.
+const BEFORE_BODY_BYTES_MAX: usize = 4 * HEAD_BYTES_MAX;
 
 /// One request.
 #[derive(Debug)]
@@ -81,7 +85,8 @@ impl Client {
         let message = message_of(&target, request.method, &request.headers, request.body)?;
         let mut builder = Builder::new();
         builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
-        let shaken = builder.handshake(Io(opened)).await;
+        let before_body = Rc::new(Cell::new(BEFORE_BODY_BYTES_MAX));
+        let shaken = builder.handshake(Io { stream: opened, left: Rc::clone(&before_body) }).await;
         let (mut sender, connection) = shaken.map_err(|error| fault_of(&error, is_secure))?;
         let mut line = Line { connection: Some(Box::pin(connection)), is_secure };
         let mut answer = pin!(sender.send_request(message));
@@ -90,6 +95,7 @@ impl Client {
             answer.as_mut().poll(cx).map_err(|error| fault_of(&error, is_secure))
         });
         let response = future::or(head, late(silence)).await?;
+        before_body.set(usize::MAX);
         Ok(ClientResponse::new(response, line, silence))
     }
 }
@@ -253,7 +259,11 @@ impl Body for Whole {
 }
 
 /// A connection as hyper reads and writes it.
-struct Io(AnyStream);
+struct Io {
+    stream: AnyStream,
+    /// Bytes that may still be read; `usize::MAX` is no bound.
+    left: Rc<Cell<usize>>,
+}
 
 impl Read for Io {
     fn poll_read(
@@ -262,8 +272,15 @@ impl Read for Io {
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let mut piece = [0; PIECE_BYTES];
-        let room = buf.remaining().min(PIECE_BYTES);
-        let n = ready!(Pin::new(&mut self.0).poll_read(cx, &mut piece[..room]))?;
+        let left = self.left.get();
+        if left == 0 {
+            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        }
+        let room = buf.remaining().min(PIECE_BYTES).min(left);
+        let n = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece[..room]))?;
+        if left != usize::MAX {
+            self.left.set(left - n);
+        }
         buf.put_slice(&piece[..n]);
         Poll::Ready(Ok(()))
     }
@@ -271,15 +288,15 @@ impl Read for Io {
 
 impl Write for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
+        Pin::new(&mut self.stream).poll_close(cx)
     }
 }
 

@@ -157,6 +157,19 @@ fn what_is_no_answer_is_a_fault() {
 }
 
 #[test]
+fn a_peer_that_only_ever_says_go_on_is_not_listened_to_for_ever() {
+    let (tell, told) = mpsc::channel();
+    let port = peer(move |mut stream| {
+        request_of(&mut stream);
+        let more = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1_000);
+        let written = (0..2_000).take_while(|_| stream.write_all(&more).is_ok()).count();
+        let _ = tell.send(written);
+    });
+    assert_eq!(fetch(&client(), post(url(port))), Err(Fault::Garbage));
+    assert!(told.recv().expect("a count") < 2_000, "the peer was cut, it did not end by itself");
+}
+
+#[test]
 fn silence_before_the_head_or_within_the_body_is_a_time_out() {
     for beginning in ["", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na"] {
         let (keep, kept) = mpsc::channel();

@@ -1,7 +1,6 @@
 """What the parts that attack the program share: their command line, their facts, a network of their own, and the program in it."""
 
 import argparse
-import asyncio
 import os
 import resource
 import shutil
@@ -11,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import count
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -19,6 +19,8 @@ sys.dont_write_bytecode = True
 
 import agent as processes  # noqa: E402
 
+# In a network of its own a part chooses its ports itself, below those that the kernel gives to clients.
+PORTS = count(9100)
 # The budgets of benches/footprint.
 PEAK_KIB_MAX = 5120
 THREADS_MAX = 7
@@ -68,6 +70,7 @@ def enter_own_network():
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     Path("/proc/sys/net/core/somaxconn").write_text("4096")
+    Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("10000 65000")
 
 
 class Facts:
@@ -110,6 +113,7 @@ class Agent(processes.Agent):
 
     def __init__(self, binary, folder, more="", ledger="", is_open=False, is_tls=False, level="info"):
         super().__init__(binary, folder)
+        self.port = next(PORTS)
         host = 'host = "0.0.0.0"\n' if is_open else ""
         tls = f'tls_cert = "{TLS_FOLDER}/server.pem"\ntls_key = "{TLS_FOLDER}/server.key"\n' if is_tls else ""
         token = f'[security]\ntoken = "{TOKEN}"\n' if is_open else ""
@@ -199,7 +203,3 @@ def is_listening(port, host="127.0.0.1"):
 
 def folder():
     return tempfile.TemporaryDirectory(prefix="field-", ignore_cleanup_errors=True)
-
-
-def run_loop(work):
-    return asyncio.run(work)
