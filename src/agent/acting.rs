@@ -106,7 +106,9 @@ impl Agent {
         let count = self.deliveries.len();
         let place = (0..count).map(|n| (first + n) % count).find(|place| {
             let delivery = &self.deliveries[*place];
-            wanted(delivery) && delivery.is_due(now, durable)
+            wanted(delivery)
+                && delivery.is_due(now, durable)
+                && !self.orphan_fetches.contains(&delivery.destination)
         })?;
         let delivery = &mut self.deliveries[place];
         delivery.on_fetch_started();

@@ -1,7 +1,7 @@
 //! How we are: `healthy | degraded | unhealthy` with hysteresis, and when to report it.
 //!
-//! Getting worse shows at once; getting better only after it has lasted `RECOVER_MS`, and a limit that was crossed is
-//! left a few percent below. So a value that trembles at its limit does not flap.
+//! Getting worse shows at once; getting better only after it has lasted a while, and a limit that was crossed is left a few
+//! percent below. So a value that trembles at its limit does not flap. The worst ends sooner: others act upon it.
 
 use super::effect::Health;
 use super::input::Sample;
@@ -10,6 +10,8 @@ use super::time::Mono;
 
 /// How long it must be better before it is said, in milliseconds.
 const RECOVER_MS: u64 = 30_000;
+/// The same while we are unhealthy: whoever asks `/health` is told 503 until then.
+const RECOVER_UNHEALTHY_MS: u64 = 5_000;
 /// (enter, leave) in percent.
 const DISK_UNHEALTHY: (f64, f64) = (98.0, 96.0);
 const DISK_DEGRADED: (f64, f64) = (90.0, 87.0);
@@ -90,10 +92,16 @@ impl HealthKeeper {
         is_due
     }
 
-    /// When the next sample is due.
+    /// When the next sample is due, or it has been better for long enough.
     #[must_use]
     pub fn deadline(&self) -> Option<Mono> {
-        (!self.is_sampling).then_some(self.sample_at)
+        let sample = (!self.is_sampling).then_some(self.sample_at);
+        let better = self.better_since.map(|since| since.plus(self.recover_ms()));
+        sample.into_iter().chain(better).min()
+    }
+
+    fn recover_ms(&self) -> u64 {
+        if self.shown == Health::Unhealthy { RECOVER_UNHEALTHY_MS } else { RECOVER_MS }
     }
 
     /// A sample was taken. Whether it was asked for: then a report is due.
@@ -112,7 +120,7 @@ impl HealthKeeper {
             return;
         }
         let since = *self.better_since.get_or_insert(now);
-        if !self.has_settled || now.since(since) >= RECOVER_MS {
+        if !self.has_settled || now.since(since) >= self.recover_ms() {
             self.better_since = None;
             self.enter(found);
         }
@@ -163,15 +171,23 @@ mod tests {
     }
 
     #[test]
-    fn worse_shows_at_once_and_better_only_after_half_a_minute() {
-        let mut keeper = keeper();
-        keeper.judge(Mono(1), Circumstances { ledger_failing: true, ..FINE });
-        assert_eq!(keeper.health(), Health::Unhealthy);
-        keeper.judge(Mono(2), FINE);
-        keeper.judge(Mono(30_001), FINE);
-        assert_eq!(keeper.health(), Health::Unhealthy);
-        keeper.judge(Mono(30_002), FINE);
-        assert_eq!(keeper.health(), Health::Healthy);
+    fn worse_shows_at_once_and_better_only_after_a_while() {
+        let bad = Circumstances { ledger_failing: true, ..FINE };
+        let poor = Circumstances { peer_missing: true, ..FINE };
+        for (worse, shown, wait) in
+            [(bad, Health::Unhealthy, RECOVER_UNHEALTHY_MS), (poor, Health::Degraded, RECOVER_MS)]
+        {
+            let mut keeper = keeper();
+            keeper.judge(Mono(1), worse);
+            assert_eq!(keeper.health(), shown);
+            keeper.judge(Mono(2), FINE);
+            keeper.is_sampling = true;
+            assert_eq!(keeper.deadline(), Some(Mono(2 + wait)), "it looks again by itself");
+            keeper.judge(Mono(1 + wait), FINE);
+            assert_eq!(keeper.health(), shown);
+            keeper.judge(Mono(2 + wait), FINE);
+            assert_eq!(keeper.health(), Health::Healthy);
+        }
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub struct Memory {
     pub sessions: Vec<SessionMemory>,
     /// What had to be done to open the ledger, for an event. `None`: nothing.
     pub recovered: Option<Recovery>,
+    /// The last commit before the end could not be read and was taken back. If the power cut it short, nothing in it was
+    /// acknowledged; if the disk lost it, something may have been. `last` is beyond the places that it used.
+    pub is_rolled_back: bool,
 }
 
 /// A conversation as the ledger held it. Its messages stay there.

@@ -119,6 +119,8 @@ pub struct Agent {
     alexos: Option<Alexos>,
     session: Option<Session>,
     deliveries: Vec<Delivery>,
+    /// Destinations that were taken out of the config while the log was read for them: at most one entry for each fetch under way.
+    orphan_fetches: Vec<Destination>,
     next_hook: usize,
     health: HealthKeeper,
     attention: Attention,
@@ -148,6 +150,7 @@ impl Agent {
             alexos: None,
             session: None,
             deliveries: Vec::new(),
+            orphan_fetches: Vec::new(),
             next_hook: 0,
             health: HealthKeeper::new(interval, now.mono),
             attention: Attention::default(),
@@ -231,6 +234,10 @@ impl Agent {
             ]);
             let message = format!("ledger was damaged and replaced: {}", recovery.reason);
             self.record("ledger_recovered", Severity::Error, message, metadata);
+        }
+        if memory.is_rolled_back {
+            let message = "the last commit was taken back: cut short, or lost by the disk".to_owned();
+            self.record("ledger_rolled_back", Severity::Warning, message, JsonText::of_strings(&[]));
         }
         let (_, trust) = self.calendar.read(self.now);
         let metadata = JsonText::of_strings(&[

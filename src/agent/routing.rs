@@ -162,6 +162,11 @@ impl Agent {
         if *destination == Destination::Bus {
             return self.on_bus_fetched(event, upto, failed);
         }
+        if let Some(place) = self.orphan_fetches.iter().position(|orphan| orphan == destination) {
+            self.orphan_fetches.swap_remove(place);
+            self.counters.answers_dropped += 1;
+            return;
+        }
         let Some(place) = self
             .deliveries
             .iter()
@@ -258,6 +263,9 @@ impl Agent {
                 delivery.on_reconfigured(fresh);
             }
         }
+        // One that is configured again before its old fetch came back waits for it.
+        let orphans = old.into_iter().filter(Delivery::is_fetching).map(|reader| reader.destination);
+        self.orphan_fetches.extend(orphans);
         if had_disabled {
             self.write_disabled();
         }

@@ -73,6 +73,13 @@ impl Disk {
         }
     }
 
+    /// The first bytes; `None` if there are not so many or they cannot be read.
+    pub(super) fn head<const N: usize>(&self) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        let is_long = self.backend.len().ok()? >= N as u64;
+        (is_long && self.backend.read(0, &mut bytes).is_ok()).then_some(bytes)
+    }
+
     /// Makes a file empty whose creation was cut short, so that it is created again. redb writes its magic number
     /// last, so nothing can have been acknowledged; a file with anything in its pages is left for the salvage.
     pub(super) fn clear_if_blank(&self) -> io::Result<()> {

@@ -11,7 +11,7 @@ use redb::{
 
 use super::disk::{Disk, DiskFault, FileDisk, Gate, open_locked};
 use super::ids::Ids;
-use super::record::{self, CURSORS, EVENTS, FACTS, INBOX, META, PARTS, Tag, seal};
+use super::record::{self, CURSORS, EVENTS, FACTS, INBOX, META, PARTS, SEQ_END, Tag, seal};
 use crate::agent::Memory;
 use crate::agent::ids::{LedgerId, Seq};
 
@@ -19,6 +19,8 @@ use crate::agent::ids::{LedgerId, Seq};
 pub(super) const CACHE_BYTES: usize = 256 * 1024;
 /// The smallest cap in bytes: the inbox and the largest commit must fit beside some events.
 pub const SIZE_MIN_BYTES: u64 = 4 * 1024 * 1024;
+/// How far above the newest event the places go on after a commit was taken back: more than one transaction can hold.
+const ROLLBACK_GAP: u64 = 1_000;
 /// What the tables and their values mean.
 const FORMAT: u64 = 1;
 
@@ -142,7 +144,9 @@ impl Ledger {
         fresh_id: u32,
     ) -> Result<(Self, Memory), OpenError> {
         let disk = Disk::new(backend, limits.size_max_bytes.max(SIZE_MIN_BYTES));
+        let before = Header::read(&disk);
         let (db, gate) = open_database(&disk)?;
+        let is_rolled_back = before.is_some_and(|before| before.is_rolled_back(Header::read(&disk)));
         prepare_tables(&db, fresh_id)?;
         let ids = read_ids(&db)?;
         let ledger = Self {
@@ -153,7 +157,12 @@ impl Ledger {
             slot: Mutex::new(Slot { db: Some(Arc::new(db)), gate }),
             writer: Mutex::default(),
         };
-        let memory = ledger.recall()?;
+        let mut memory = ledger.recall()?;
+        if is_rolled_back {
+            memory.is_rolled_back = true;
+            memory.last = Seq((memory.last.0 + ROLLBACK_GAP).min(SEQ_END - 1));
+            ledger.raise_floor(memory.last)?;
+        }
         Ok((ledger, memory))
     }
 
@@ -256,6 +265,40 @@ impl Drop for Ledger {
         if let Some(DiskFault::Io | DiskFault::Full) = self.disk.take_fault() {
             log::warn!("ledger closed_after_fault=true");
         }
+    }
+}
+
+/// What the first page says of the last two commits (redb's file format 3, its `docs/design.md`).
+struct Header {
+    /// The file was not closed.
+    is_unclean: bool,
+    /// Which of the two is in use.
+    primary: usize,
+    /// The number of each.
+    ids: [u64; 2],
+}
+
+impl Header {
+    const BYTES: usize = 320;
+    const ID_AT: [usize; 2] = [64 + 104, 192 + 104];
+
+    /// `None` if there is no such page, or it cannot be read.
+    fn read(disk: &Disk) -> Option<Self> {
+        let bytes: [u8; Self::BYTES] = disk.head()?;
+        let id = |at: usize| bytes[at..].first_chunk().map(|id| u64::from_le_bytes(*id));
+        let flags = bytes[9];
+        Some(Self {
+            is_unclean: flags & 2 != 0,
+            primary: usize::from(flags & 1),
+            ids: [id(Self::ID_AT[0])?, id(Self::ID_AT[1])?],
+        })
+    }
+
+    /// Whether redb took back the newer commit when it opened a file that was like this and is like `after`: redb repairs by a commit
+    /// of its own, which goes in the place of the one that it does not build upon.
+    fn is_rolled_back(&self, after: Option<Self>) -> bool {
+        let newer = usize::from(self.ids[1] > self.ids[0]);
+        self.is_unclean && after.is_some_and(|after| after.primary == newer)
     }
 }
 

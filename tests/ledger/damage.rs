@@ -156,3 +156,50 @@ fn garbage_is_no_ledger_and_no_event() {
     }
     assert_eq!(all_events(&open(&SimDisk::new(), LIMITS).0), []);
 }
+
+/// A commit that was flushed and whose pages the disk lost looks like one that the power cut short: it is taken back, the places of its
+/// events are not given again, and somebody is told.
+#[test]
+fn a_lost_last_commit_is_told_and_its_places_are_not_given_again() {
+    const PAGE: usize = 4_096;
+    let disk = SimDisk::new();
+    let (ledger, _) = open(&disk, LIMITS);
+    for seq in 1..=5 {
+        ledger.commit(&[events(seq..=seq, 100)]).expect("commits");
+    }
+    let before = disk.bytes();
+    ledger.commit(&[events(6..=6, 100)]).expect("commits");
+    let killed = disk.bytes();
+    let memory = open(&SimDisk::with_bytes(killed.clone()), LIMITS).1;
+    assert_eq!((memory.last, memory.is_rolled_back), (Seq(6), false), "nothing is wrong yet");
+    let changed = (1..before.len() / PAGE).filter(|page| {
+        let page = page * PAGE..(page + 1) * PAGE;
+        killed[page.clone()] != before[page]
+    });
+    let mut count = 0;
+    for page in changed {
+        let mut bytes = killed.clone();
+        bytes[page * PAGE..(page + 1) * PAGE].fill(0);
+        expect_rolled_back(bytes);
+        count += 1;
+    }
+    assert!(count > 2, "the last commit wrote pages");
+    // And the newer of the two headers of commits.
+    let mut bytes = killed.clone();
+    bytes[64 + 128 * usize::from(killed[9] & 1) + 10] ^= 1;
+    expect_rolled_back(bytes);
+}
+
+fn expect_rolled_back(bytes: Vec<u8>) {
+    let disk = SimDisk::with_bytes(bytes);
+    let (ledger, memory) = open(&disk, LIMITS);
+    assert_eq!(all_events(&ledger), events_only(1..=5));
+    assert!(memory.is_rolled_back && memory.last > Seq(6), "{memory:?}");
+    drop(ledger);
+    let again = open(&disk, LIMITS).1;
+    assert!(!again.is_rolled_back && again.last == memory.last, "{again:?}");
+}
+
+fn events_only(places: std::ops::RangeInclusive<u64>) -> Vec<chainbot::agent::event::Event> {
+    places.map(|seq| crate::support::event(seq, 100)).collect()
+}

@@ -2,6 +2,7 @@
 
 import argparse
 import http.client
+import http.server
 import json
 import os
 import pathlib
@@ -74,7 +75,7 @@ def free_port():
 class Board:
     """The program with a folder of its own, started as often as one likes."""
 
-    def __init__(self, program, folder=None, peers=None, more="", model=None):
+    def __init__(self, program, folder=None, peers=None, more="", ledger=""):
         self.program, self.peers = program, peers
         self.own = tempfile.TemporaryDirectory(prefix="chainbot-board-") if folder is None else None
         self.folder = pathlib.Path(self.own.name if self.own else folder)
@@ -82,20 +83,20 @@ class Board:
         self.ledger = self.state / "ledger.redb"
         self.port = free_port()
         self.config = self.folder / "config.toml"
-        self.model, self.more = model, more
+        self.more, self.ledger_keys = more, ledger
         self.process = None
         self.log = []
         self.write_config()
 
     def write_config(self, more=""):
         text = f'[server]\nhost = "127.0.0.1"\nport = {self.port}\n[log]\nlevel = "info"\n'
-        text += f'[ledger]\npath = "{self.ledger}"\n' + (self.more if self.more.startswith("size") else "")
+        text += f'[ledger]\npath = "{self.ledger}"\n{self.ledger_keys}'
         if self.peers:
             url = f"http://127.0.0.1:{self.peers.port}"
             text += f'[alex_os]\nmodule_registry_url = "{url}"\nhealth_check_interval = 1\nregistration_retry_interval = 1\n'
             text += f'[aiwm]\nenabled = true\nbase_url = "{url}"\nagent_id = "{stand_ins.AGENT_ID}"\n'
             text += f'agent_secret = "{stand_ins.SECRET}"\nheartbeat_interval = 1\nretry_interval = 1\n'
-        self.config.write_text(text + ("" if self.more.startswith("size") else self.more) + more)
+        self.config.write_text(text + self.more + more)
 
     def start(self, before=(), is_waited_for=True, within=20, environment=None, **how):
         """Starts it, behind these words (strace, prlimit), and waits until it answers."""
@@ -163,6 +164,9 @@ class Board:
                 return shown
             since = said["next"]
 
+    def say(self, session, words, timeout=30):
+        return self.ask("POST", "/api/chat", json.dumps({"session_id": session, "message": words}), timeout=timeout)
+
     def kill(self):
         """As the power would: no goodbye."""
         if self.process:
@@ -193,6 +197,69 @@ class Board:
             for line in self.log[-40:]:
                 say(line)
         self.close()
+
+
+class Neighbours:
+    """A receiver of `[[webhooks]]` and a model on one port of loopback; both can be told to be away."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.delivered = []
+        self.is_away = False
+        neighbours = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            timeout = 60
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                if neighbours.is_away:
+                    return self.say(503, "application/json", b"{}")
+                if self.path == "/hook":
+                    with neighbours.lock:
+                        neighbours.delivered.append((self.headers.get("webhook-id"), body))
+                    return self.say(200, "application/json", b"{}")
+                self.say(200, "text/event-stream", neighbours.answer(json.loads(body)))
+
+            def say(self, status, kind, body):
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *words):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.handle_error = lambda *connection: None
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answer(self, question):
+        """A model's answer: who says "tool" has one called first."""
+        last = question["messages"][-1]
+        if last["role"] == "user" and "tool" in str(last["content"]):
+            call = {"index": 0, "id": "call_0", "type": "function", "function": {"name": "system-info", "arguments": "{}"}}
+            delta, finish = {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"
+        else:
+            delta, finish = {"role": "assistant", "content": f"so you say: {str(last['content'])[:200]}"}, "stop"
+        pieces = [{"choices": [{"index": 0, "delta": delta}]}, {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]},
+                  {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}}]
+        lines = ["data: " + json.dumps({"id": "c", "object": "chat.completion.chunk", "model": "m", **piece}) for piece in pieces]
+        return ("\n\n".join([*lines, "data: [DONE]"]) + "\n\n").encode()
+
+    def hook(self):
+        return f'[[webhooks]]\nurl = "http://127.0.0.1:{self.port}/hook"\n'
+
+    def provider(self):
+        return f'[[brain.provider]]\nname = "near"\nbase_url = "http://127.0.0.1:{self.port}/v1"\nmodel = "m"\n'
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 class Senders:

@@ -145,6 +145,11 @@ impl SimDisk {
         self.lock().fail_in = Some((after, op));
     }
 
+    /// Whether an operation is still to fail.
+    pub fn is_to_fail(&self) -> bool {
+        self.lock().fail_in.is_some()
+    }
+
     /// Whether every operation fails with EIO.
     pub fn set_failing(&self, failing: bool) {
         self.lock().failing = failing;

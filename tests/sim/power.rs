@@ -17,7 +17,7 @@ const CUTS: u64 = 1_000;
 const LIES: u64 = 20;
 
 /// A world of half a minute in which somebody pulls the plug every second, and puts it in again.
-fn unplugged(seed: u64) -> Plan {
+pub fn unplugged(seed: u64) -> Plan {
     let plan = Plan::of(seed);
     Plan {
         chaos_ms: 40_000,

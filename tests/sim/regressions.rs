@@ -70,3 +70,9 @@ fn a_webhook_that_came_back_is_owed_what_comes_after_its_return() {
 fn a_path_that_was_not_there_is_found_again_in_its_time() {
     live(Plan::of(4990).bounded(), false).expect_right();
 }
+
+/// A webhook was taken out of the config and put in again while the log was read for it: a second read went out beside the first.
+#[test]
+fn a_webhook_that_comes_back_waits_for_its_old_read() {
+    live(crate::power::unplugged(537_748), false).expect_right();
+}
