@@ -175,7 +175,7 @@ fn live(disk: &SimDisk) {
     let limits = chainbot::ledger::Limits { events_max: 40, ..LIMITS };
     let again = |what: &str, run: &mut dyn FnMut() -> bool| assert!(run() || run(), "{what} fails twice");
     let mut ledger = None;
-    let mut reopen = |slot: &mut Option<Ledger>, what: &str| {
+    let reopen = |slot: &mut Option<Ledger>, what: &str| {
         again(what, &mut || {
             *slot = None;
             *slot = Ledger::open_on(Arc::new(disk.clone()), limits, LEDGER_ID).ok().map(|(ledger, _)| ledger);
