@@ -2,6 +2,9 @@
 //! cargo-fuzz and by `tests/fuzz.rs`.
 #![allow(dead_code, reason = "each target uses one of them")]
 
+#[path = "port.rs"]
+pub mod port;
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};

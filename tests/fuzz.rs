@@ -10,6 +10,9 @@ include!("sim/modules.rs");
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 /// Inputs made for each target in the plain test run.
 const ROUNDS: u64 = 20_000;
 /// For so many of them a world of the simulator is lived through once: it takes as long.
@@ -119,6 +122,13 @@ fn mutated(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
+/// What `fuzz/run --keep` kept: an input in a line, in base64.
+fn found(name: &str) -> Vec<Vec<u8>> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fuzz/corpus/{name}.found"));
+    let Ok(text) = std::fs::read_to_string(file) else { return Vec::new() };
+    text.lines().map(|line| STANDARD.decode(line).unwrap()).collect()
+}
+
 fn fuzz(name: &str, target: fn(&[u8])) {
     fuzz_for(name, target, number_from("FUZZ_ROUNDS").unwrap_or(ROUNDS));
 }
@@ -127,8 +137,9 @@ fn fuzz_for(name: &str, target: fn(&[u8]), rounds: u64) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    let corpus: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
+    let mut corpus: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
     assert!(corpus.len() >= 3, "{name} has no corpus");
+    corpus.extend(found(name));
     corpus.iter().for_each(|bytes| target(bytes));
     let seed = number_from("FUZZ_SEED").unwrap_or(1);
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
@@ -182,4 +193,30 @@ fn a_record_that_can_be_read_is_one_that_was_written() {
 #[test]
 fn whatever_happens_to_the_agent_keeps_its_rules() {
     fuzz_for("agent", script::live, number_from("FUZZ_ROUNDS").unwrap_or(ROUNDS) / ROUNDS_OF_A_WORLD);
+}
+
+#[test]
+
+fn a_request_is_answered_whole_and_a_stranger_changes_nothing() {
+    fuzz("requests", targets::port::requests);
+}
+
+#[test]
+fn webhooks_become_events_within_their_limits_or_none() {
+    fuzz("webhooks", targets::port::webhooks);
+}
+
+#[test]
+fn only_what_was_signed_passes() {
+    fuzz("signatures", targets::port::signatures);
+}
+
+#[test]
+fn what_peers_answer_is_bounded_and_comes_back_from_the_ledger() {
+    fuzz("peers", targets::port::peers);
+}
+
+#[test]
+fn what_is_read_can_be_written_and_read_again() {
+    fuzz("texts", targets::port::texts);
 }
