@@ -39,8 +39,17 @@ pub fn requests(data: &[u8]) {
     let header_count = |name: &str| fields.iter().filter(|(key, _)| key == name).count();
     let body = &bytes[head.len..];
     let peer_is_loopback = first & 1 == 0;
-    let request =
-        Request { method, path, query, header: &header, header_count: &header_count, body, peer_is_loopback };
+    let peer = if peer_is_loopback { [127, 0, 0, 1] } else { [192, 0, 2, 7] }.into();
+    let request = Request {
+        method,
+        path,
+        query,
+        header: &header,
+        header_count: &header_count,
+        body,
+        peer_is_loopback,
+        peer,
+    };
     with_view(|view| expect_decision(api::respond(view, &request), &request, text));
 }
 

@@ -196,7 +196,6 @@ fn whatever_happens_to_the_agent_keeps_its_rules() {
 }
 
 #[test]
-
 fn a_request_is_answered_whole_and_a_stranger_changes_nothing() {
     fuzz("requests", targets::port::requests);
 }

@@ -4,6 +4,7 @@
 use super::deliveries::Delivery;
 use super::effect::{Call, Effect, EventsPath, IntakeAnswer};
 use super::event::EventDraft;
+use super::event::{Field, JsonText, Severity};
 use super::ids::{CallId, CorrelationId, DedupeKey, Destination, RequestId, Seq, Ticket};
 use super::input::{CommitFault, Input};
 use super::lanes::{Kind, Lane};
@@ -229,7 +230,31 @@ impl Agent {
             self.reconfigure_brain();
         }
         self.wake_turns();
-        log::info!("config_reloaded");
+        self.record_reload(&old);
+    }
+
+    /// Who reads the config again is at this machine, and was not asked who he is.
+    fn record_reload(&mut self, old: &Setup) {
+        let now = &self.setup;
+        let changed: Vec<String> = [
+            ("chainbot", old.identity != now.identity),
+            ("alex_os", old.alexos != now.alexos),
+            ("aiwm", old.aiwm != now.aiwm),
+            ("webhooks", old.hooks != now.hooks),
+            ("brain", old.brain != now.brain),
+        ]
+        .into_iter()
+        .filter(|(_, has_changed)| *has_changed)
+        .map(|(section, _)| section.to_owned())
+        .collect();
+        log::info!("config_reloaded changed={}", changed.join(","));
+        let metadata = JsonText::of_fields(&[
+            ("who", Field::Text("signal")),
+            ("what", Field::Text("config.reload")),
+            ("from", Field::Text("local")),
+            ("changed", Field::Texts(&changed)),
+        ]);
+        self.record("audit", Severity::Info, "the config was read again".to_owned(), metadata);
     }
 
     /// Begins anew with ALEX OS. An event underway counts if it is the same ALEX OS, else it is sent again.

@@ -78,7 +78,7 @@ impl Agent {
             .sessions
             .open(&saying.session, at, &mut writes)
             .ok_or(Refusal::Busy { what: "conversations", retry_after_s: 2 })?;
-        let Saying { caller, session: name, text, model, provider, instruction, may_wait } = saying;
+        let Saying { caller, by, session: name, text, model, provider, instruction, may_wait } = saying;
         let session = &mut self.brain.sessions.list[place];
         session.record.at = at;
         session.record.turn = Some(TurnRecord { model, provider, instruction, ..TurnRecord::default() });
@@ -92,6 +92,7 @@ impl Agent {
             ("session", Field::Text(&name)),
             ("goal", Field::Text(&text)),
             ("caller", Field::Text(caller.as_str())),
+            ("by", if by.is_empty() { Field::None } else { Field::Text(&by) }),
         ]);
         session.turn = Some(Box::new(turn));
         session.push(message(Role::User, text, at), &mut writes);

@@ -164,6 +164,7 @@ pub(super) fn saying(session: &str, text: String, persona: &str) -> Saying {
     let name = if persona.is_empty() { session } else { persona };
     Saying {
         caller: Caller::Loopback,
+        by: String::new(),
         session: session.to_owned(),
         text,
         model: String::new(),

@@ -6,6 +6,7 @@
 //! signatures (`wire/`), the events themselves (`ledger/`).
 
 pub mod access;
+pub mod audit;
 pub mod brain;
 pub mod commands;
 pub mod events;
@@ -32,6 +33,7 @@ mod testing;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::OnceLock;
 
 pub use access::{Security, Who, WhoKind};
@@ -66,6 +68,8 @@ pub struct Request<'a> {
     pub body: &'a [u8],
     /// Whether the other end of the connection is 127.0.0.0/8 or ::1 (also as ::ffff:127.0.0.1).
     pub peer_is_loopback: bool,
+    /// The other end of the connection.
+    pub peer: IpAddr,
 }
 
 impl<'a> Request<'a> {
@@ -213,6 +217,14 @@ pub fn respond(view: &View<'_>, request: &Request<'_>) -> Decision {
     decide(view, request).unwrap_or_else(Decision::Answer)
 }
 
+/// Likewise, and the event that has to be durable before the decision is carried out: who changes what.
+#[must_use]
+pub fn respond_and_tell(view: &View<'_>, request: &Request<'_>) -> (Decision, Option<EventDraft>) {
+    let decision = respond(view, request);
+    let deed = audit::of_decision(view, request, &decision);
+    (decision, deed)
+}
+
 fn decide(view: &View<'_>, request: &Request<'_>) -> Result<Decision, Response> {
     access::check_host(view, request)?;
     let route = match router::find(ROUTES, request.method, request.path) {
@@ -256,7 +268,14 @@ fn ask_brain(view: &View<'_>, request: &Request<'_>, who: &Who, ask: BrainAsk) -
         BrainAsk::Stop => brain::stop(view, request),
         BrainAsk::Decide => brain::decision(request, caller),
     };
-    asked.map(|asked| Decision::Brain(Box::new(asked)))
+    asked.map(|mut asked| {
+        if let brain::Asked::Say { saying, .. } | brain::Asked::Question { otherwise: Some(saying), .. } =
+            &mut asked
+        {
+            saying.by = audit::by(who, request.peer);
+        }
+        Decision::Brain(Box::new(asked))
+    })
 }
 
 /// What an `EventSource` that lost its connection has seen goes before what its address says.

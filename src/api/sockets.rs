@@ -9,7 +9,10 @@
 //!         waiting --anything else--> closed 1008
 //! ```
 
+use std::net::IpAddr;
+
 use super::access;
+use super::audit::{self, Deed};
 use super::events::{self, Follow};
 use super::problem::{InputFault, Kind, Place, Problem};
 use super::routes::{Role, Route};
@@ -70,6 +73,8 @@ pub struct Plan {
     pub kind: SocketKind,
     /// Its client; with the role `Open` it must show a credential in its first message.
     pub who: Who,
+    /// Its address.
+    pub from: IpAddr,
     /// `Sec-WebSocket-Key`, checked.
     pub key: String,
     /// The sub-protocol to answer with.
@@ -124,6 +129,7 @@ pub(super) fn accept(
     Ok(Decision::Socket(Plan {
         kind,
         who,
+        from: request.peer,
         key: request.header("sec-websocket-key").unwrap_or("").trim().to_owned(),
         subprotocol: names().any(|name| name == SUBPROTOCOL).then_some(SUBPROTOCOL),
         follow,
@@ -302,6 +308,7 @@ pub struct Conversation {
     id: u64,
     kind: SocketKind,
     who: Who,
+    from: IpAddr,
     seat: Option<WindowSeat>,
     /// Channels that a client of ALEX OS's dialect wants; `None`: it has not spoken in it.
     channels: Option<Vec<&'static str>>,
@@ -311,7 +318,14 @@ impl Conversation {
     /// The talk of a socket that has been opened. `id` is its own in this run.
     #[must_use]
     pub fn new(id: u64, plan: &Plan) -> Self {
-        Self { id, kind: plan.kind, who: plan.who.clone(), seat: plan.seat.clone(), channels: None }
+        Self {
+            id,
+            kind: plan.kind,
+            who: plan.who.clone(),
+            from: plan.from,
+            seat: plan.seat.clone(),
+            channels: None,
+        }
     }
 
     /// Whether the client has shown that it may listen.
@@ -450,7 +464,7 @@ impl Conversation {
             return vec![Reaction::Take(user_message(&message, &fields()))];
         }
         let mut saying = commands::saying(session, message, "");
-        saying.caller = self.who.caller();
+        self.sign(&mut saying);
         vec![Reaction::Converse(Box::new(saying))]
     }
 
@@ -524,10 +538,33 @@ impl Conversation {
         let mut reactions = commands::run(scene, seat, &session_of(seat), line);
         for reaction in &mut reactions {
             if let Reaction::Converse(saying) = reaction {
-                saying.caller = self.who.caller();
+                self.sign(saying);
             }
         }
         reactions
+    }
+
+    fn sign(&self, saying: &mut Saying) {
+        saying.caller = self.who.caller();
+        saying.by = audit::by(&self.who, self.from);
+    }
+
+    /// The event that tells who does this, if it changes something and is no event by itself.
+    #[must_use]
+    pub fn deed(&self, reaction: &Reaction) -> Option<EventDraft> {
+        let deed = match reaction {
+            Reaction::Decide { approval, is_yes, by } => {
+                let what = if *is_yes { "approval.grant" } else { "approval.refuse" };
+                Deed {
+                    what,
+                    on: approval.to_string(),
+                    details: Some(windows::data(|out| push_text(out, "by", by))),
+                }
+            }
+            Reaction::Forget(session) => Deed::on("conversation.forget", session),
+            _ => return None,
+        };
+        Some(audit::draft(&self.who, self.from, &deed))
     }
 
     /// What was said was refused.

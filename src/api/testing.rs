@@ -1,5 +1,7 @@
 //! A view and requests for the tests of this room.
 
+use std::net::Ipv4Addr;
+
 use super::*;
 use crate::agent::brain::setup::{ModelName, ProviderKind, ProviderSetup};
 use crate::agent::brain::speech::Caller;
@@ -161,6 +163,15 @@ impl World {
     }
 
     pub(super) fn ask(&self, ask: &Ask<'_>) -> Decision {
+        self.decide(ask).0
+    }
+
+    /// The event that goes before what is asked.
+    pub(super) fn tell(&self, ask: &Ask<'_>) -> Option<EventDraft> {
+        self.decide(ask).1
+    }
+
+    fn decide(&self, ask: &Ask<'_>) -> (Decision, Option<EventDraft>) {
         let header = |name: &str| ask.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
         let header_count = |name: &str| ask.headers.iter().filter(|(key, _)| *key == name).count();
         let (path, query) = ask.target.split_once('?').unwrap_or((ask.target, ""));
@@ -172,8 +183,9 @@ impl World {
             header_count: &header_count,
             body: ask.body.as_bytes(),
             peer_is_loopback: ask.peer_is_loopback,
+            peer: if ask.peer_is_loopback { Ipv4Addr::LOCALHOST } else { Ipv4Addr::new(192, 0, 2, 7) }.into(),
         };
-        self.with_view(|view| respond(view, &request))
+        self.with_view(|view| respond_and_tell(view, &request))
     }
 }
 

@@ -43,7 +43,7 @@ impl Answers {
 
 impl Service for Answers {
     fn upgrade(&self, request: &Incoming) -> Option<Upgrade> {
-        let Decision::Socket(plan) = decide(&self.world, request) else { return None };
+        let (Decision::Socket(plan), _) = decide(&self.world, request) else { return None };
         let world = Rc::clone(&self.world);
         let peer = request.peer;
         let place = world.hub().places().try_seat(peer.ip())?;
@@ -58,7 +58,12 @@ impl Service for Answers {
     fn handle(&self, request: Incoming) -> Handling {
         let world = Rc::clone(&self.world);
         Box::pin(async move {
-            let answer = match decide(&world, &request) {
+            let (decision, deed) = decide(&world, &request);
+            let decision = match told(&world, deed).await {
+                Ok(()) => decision,
+                Err(refusal) => Decision::Answer(refusal),
+            };
+            let answer = match decision {
                 Decision::Answer(response) => answer_of(response),
                 Decision::Events(query) => events(&world, query),
                 Decision::Follow(follow) => event_stream(&world, follow),
@@ -95,7 +100,14 @@ fn event_stream(world: &Rc<World>, follow: Follow) -> Answer {
     }
 }
 
-fn decide(world: &World, request: &Incoming) -> Decision {
+/// Makes the event durable that tells who does something; it is not done before.
+async fn told(world: &Rc<World>, deed: Option<EventDraft>) -> Result<(), Response> {
+    let Some(draft) = deed else { return Ok(()) };
+    let answer = world.intake(draft, None, None).await;
+    if matches!(answer, IntakeAnswer::Stored { .. }) { Ok(()) } else { Err(api::intake_answer(&answer, "")) }
+}
+
+fn decide(world: &World, request: &Incoming) -> (Decision, Option<EventDraft>) {
     let now = world.clock.now();
     let agent = world.agent.borrow();
     let status = agent.status(now);
@@ -114,7 +126,7 @@ fn decide(world: &World, request: &Incoming) -> Decision {
         ledger_file: &world.ledger_file,
         process: facts(world, request, &http),
     };
-    api::respond(
+    api::respond_and_tell(
         &view,
         &Request {
             method: request.method.as_str(),
@@ -124,6 +136,7 @@ fn decide(world: &World, request: &Incoming) -> Decision {
             header_count: &|name| request.headers.get_all(name).iter().count(),
             body: &request.body,
             peer_is_loopback: request.peer.ip().is_loopback(),
+            peer: request.peer.ip(),
         },
     )
 }

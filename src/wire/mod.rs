@@ -21,6 +21,7 @@ pub mod maclink;
 pub mod mcp;
 pub mod ollama;
 pub mod openai;
+pub mod redact;
 mod reply;
 pub mod skim;
 pub mod standard_webhooks;

@@ -329,6 +329,7 @@ impl World {
         let provider = if rng.chance(50) { "p0" } else { "" };
         let saying = Saying {
             caller: rng.pick(&CALLERS),
+            by: "someone".to_owned(),
             session,
             text: "q".repeat(usize::try_from(length).expect("small")),
             model: rng.pick(&["", "", "big"]).to_owned(),

@@ -57,6 +57,8 @@ pub struct Question {
 pub struct Saying {
     /// Whose budget.
     pub caller: Caller,
+    /// Who says it and from where, for the log.
+    pub by: String,
     /// The conversation's name (`is_session_name`).
     pub session: String,
     /// What is said, at most `limits::MESSAGE_BYTES_MAX`.

@@ -49,6 +49,7 @@ fn ask(request: u64) -> Input {
 fn saying(may_wait: bool) -> Saying {
     Saying {
         caller: Caller::Token,
+        by: String::new(),
         session: "talk".to_owned(),
         text: "hello".to_owned(),
         model: String::new(),

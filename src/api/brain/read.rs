@@ -99,6 +99,7 @@ impl<'a> Reader<'a> {
         }
         Saying {
             caller,
+            by: String::new(),
             session,
             text,
             model: self.text("model", NAME_BYTES_MAX),
@@ -145,6 +146,7 @@ fn last_words(body: &[u8], model: &str, caller: Caller, at: Wall) -> Option<Box<
     fits.then(|| {
         Box::new(Saying {
             caller,
+            by: String::new(),
             session: format!("queued-{:x}", at.0),
             text,
             model: model.to_owned(),

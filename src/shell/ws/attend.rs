@@ -20,6 +20,7 @@ use futures_lite::future;
 use super::cursor;
 use super::driver::{End, Next, Role, Socket};
 use super::hub::{Mail, Membership};
+use crate::agent::effect::IntakeAnswer;
 use crate::agent::event::Event;
 use crate::api::{Conversation, Follow, Plan, Reaction, Scene, commands};
 use crate::shell::http::{Alarm, Seat, Share, Stream, now};
@@ -248,6 +249,15 @@ impl Attendance {
 
     async fn react(&mut self, reactions: Vec<Reaction>) {
         for reaction in reactions {
+            if let Some(draft) = self.talk.deed(&reaction) {
+                let kind = draft.kind.clone();
+                let answer = self.world.intake(draft, None, None).await;
+                if !matches!(answer, IntakeAnswer::Stored { .. }) {
+                    let reactions = self.world.with_scene(|scene| self.talk.on_taken(scene, &kind, &answer));
+                    self.say_all(reactions);
+                    continue;
+                }
+            }
             match reaction {
                 Reaction::Say(text) => self.answers.push_back(text),
                 Reaction::Tell(window, text) => drop(self.world.hub().tell(window, &text)),
