@@ -35,6 +35,14 @@ impl Calendar {
         }
     }
 
+    /// Whether the system clock, by which certificates are judged, may be wrong.
+    #[must_use]
+    pub fn is_doubted(&self, now: Now) -> bool {
+        let agrees =
+            |at: Mono, date| now.system.0.abs_diff(later(date, now.mono.since(at)).0) <= HINT_TOLERANCE_MS;
+        !now.synced && !self.hint.is_some_and(|(at, date)| agrees(at, date))
+    }
+
     /// The time to write on things, and how far it may be believed.
     #[must_use]
     pub fn read(&self, now: Now) -> (Wall, Trust) {
@@ -88,6 +96,16 @@ mod tests {
         let mut calendar = Calendar::new(Wall(1_000), now(0, 0, false));
         calendar.hint(now(0, 0, false), Wall(500_000));
         assert_eq!(calendar.read(now(1_000, 502_345, false)), (Wall(502_345), Trust::Hinted));
+    }
+
+    #[test]
+    fn a_system_clock_is_doubted_until_the_kernel_or_a_hint_vouches_for_it() {
+        let mut calendar = Calendar::new(Wall(1_000), now(0, 0, false));
+        assert!(calendar.is_doubted(now(0, 500_000, false)));
+        assert!(!calendar.is_doubted(now(0, 500_000, true)));
+        calendar.hint(now(0, 500_000, false), Wall(500_000));
+        assert!(!calendar.is_doubted(now(1_000, 501_000, false)));
+        assert!(calendar.is_doubted(now(1_000, 315_360_000_000, false)), "it jumped by ten years");
     }
 
     #[test]

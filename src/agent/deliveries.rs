@@ -14,7 +14,7 @@ use super::backoff::Backoff;
 use super::event::EventFilter;
 use super::ids::{CallId, Destination, Seq};
 use super::input::{Fault, Verdict};
-use super::limits::{BACKOFF_MAX_MS, CURSOR_LAG_MAX_MS};
+use super::limits::{BACKOFF_MAX_MS, CLOCK_RETRY_MS, CURSOR_LAG_MAX_MS};
 use super::memory::Write;
 use super::rng::Rng;
 use super::status::DestinationStatus;
@@ -289,6 +289,10 @@ impl Delivery {
         rng: &mut Rng,
     ) -> Change {
         self.last_fault = Some(fault.to_string());
+        if fault == Fault::Clock {
+            self.enter(State::Waiting { until: now.plus(rng.jittered(CLOCK_RETRY_MS)) }, "clock");
+            return Change::Retried;
+        }
         let place = self.attempts as usize;
         self.attempts = self.attempts.saturating_add(1);
         let plain = if self.is_alexos() {
@@ -441,6 +445,21 @@ mod tests {
         }
         assert!(matches!(send(&mut delivery, now, 1, RETRY, 0), Change::Parked { seq: Seq(1), .. }));
         assert!(delivery.is_due(Mono(now), Seq(99)), "the next event starts afresh");
+    }
+
+    #[test]
+    fn a_certificate_under_a_clock_that_may_be_wrong_uses_up_no_try() {
+        const CLOCK: Verdict = Verdict::Retry { fault: Fault::Clock, after_ms: None };
+        for mut delivery in [hook(), delivery(Destination::Alexos)] {
+            let mut now = 0;
+            for _ in 0..1_000 {
+                assert_eq!(send(&mut delivery, now, 1, CLOCK, 0), Change::Retried);
+                let wait = delivery.deadline().expect("a wait").0 - now;
+                assert!(wait.abs_diff(CLOCK_RETRY_MS) <= CLOCK_RETRY_MS / 10, "{wait}");
+                now += wait;
+            }
+            assert_eq!(delivery.attempts, 0);
+        }
     }
 
     #[test]

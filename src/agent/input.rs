@@ -313,6 +313,8 @@ pub enum Fault {
     Dns,
     /// The certificate is not valid (yet).
     Tls,
+    /// Likewise, under a clock that may be wrong: no verdict, tried again after `limits::CLOCK_RETRY_MS`.
+    Clock,
     /// The answer is larger than `limits::REPLY_BYTES_MAX`.
     TooLarge,
     /// The name resolves to a private address, which a `[[webhooks]]` URL may only name directly.
@@ -325,6 +327,29 @@ pub enum Fault {
     Transport,
 }
 
+impl Fault {
+    /// The same under a clock that may be wrong.
+    #[must_use]
+    pub fn doubted(self) -> Self {
+        if self == Self::Tls { Self::Clock } else { self }
+    }
+}
+
+impl Outcome {
+    /// The same under a clock that may be wrong: what it says of a certificate is no verdict.
+    #[must_use]
+    pub fn doubted(mut self) -> Self {
+        match &mut self {
+            Self::Registered(Verdict::Retry { fault, .. }, _)
+            | Self::Canon(Verdict::Retry { fault, .. }, _)
+            | Self::Delivered(Verdict::Retry { fault, .. })
+            | Self::Aiwm(AiwmReply::Failed { fault, .. }) => *fault = fault.doubted(),
+            _ => {}
+        }
+        self
+    }
+}
+
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -333,6 +358,7 @@ impl std::fmt::Display for Fault {
             Self::Reset => "connection broken",
             Self::Dns => "name has no address",
             Self::Tls => "certificate not accepted",
+            Self::Clock => "certificate not accepted, and the clock of this machine may be wrong",
             Self::TooLarge => "answer too large",
             Self::PrivateAddress => "name resolves to a private address",
             Self::Status(status) => return write!(f, "status {status}"),

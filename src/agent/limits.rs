@@ -38,6 +38,9 @@ pub const LINGER_TIME_MAX_MS: u64 = 500;
 /// Bytes that the kernel is asked to hold at most in each direction of a connection to the open port; it takes twice as
 /// many. By itself it would hold megabytes for each client that does not read.
 pub const KERNEL_BUFFER_BYTES: usize = 64 * 1024;
+/// Time until a certificate that was not accepted under a clock that may be wrong is tried again, in milliseconds. Such a try
+/// is counted by no schedule: the clock is not the peer's fault.
+pub const CLOCK_RETRY_MS: u64 = 30_000;
 /// Most TLS handshakes at the open port at once. Beyond: a connection waits for `HEAD_TIME_MAX_MS` and is then closed.
 pub const HANDSHAKES_MAX: usize = 8;
 /// How many of them may be those of other machines.

@@ -9,8 +9,8 @@
 //! It never gives up and never floods. Once `max_registration_attempts` have failed, `attention` says so.
 
 use super::backoff::Backoff;
-use super::input::{CanonEntry, Verdict};
-use super::limits::{BACKOFF_MAX_MS, CANON_MAX, NOT_OFFERED_RECHECK_MS};
+use super::input::{CanonEntry, Fault, Verdict};
+use super::limits::{BACKOFF_MAX_MS, CANON_MAX, CLOCK_RETRY_MS, NOT_OFFERED_RECHECK_MS};
 use super::rng::Rng;
 use super::time::{Mono, Wall};
 
@@ -135,6 +135,10 @@ impl Registration {
                 return Change::Registered;
             }
             Verdict::NotOffered { status } => self.enter_not_offered(now, *status, rng),
+            Verdict::Retry { fault: Fault::Clock, .. } => {
+                self.last_fault = Some(Fault::Clock.to_string());
+                self.enter(State::Retrying { until: now.plus(rng.jittered(CLOCK_RETRY_MS)) }, "clock");
+            }
             Verdict::Retry { fault, after_ms } => {
                 self.enter_retrying(now, fault.to_string(), after_ms.unwrap_or(0), rng);
             }
@@ -252,7 +256,6 @@ impl Registration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::input::Fault;
     use super::*;
 
     const RETRY: Verdict = Verdict::Retry { fault: Fault::Timeout, after_ms: None };
@@ -264,6 +267,19 @@ mod tests {
     fn answer(registration: &mut Registration, now: u64, verdict: &Verdict) -> Change {
         registration.on_started(Wish::Register);
         registration.on_registered(Mono(now), Wall(5), verdict, Some("id-1".to_owned()), &mut Rng::new(1))
+    }
+
+    #[test]
+    fn a_certificate_under_a_clock_that_may_be_wrong_uses_up_no_attempt() {
+        let mut registration = registration();
+        let mut now = 0;
+        for _ in 0..100 {
+            answer(&mut registration, now, &Verdict::Retry { fault: Fault::Clock, after_ms: None });
+            let due = registration.deadline().expect("a retry").0;
+            assert!((due - now).abs_diff(CLOCK_RETRY_MS) <= CLOCK_RETRY_MS / 10, "{}", due - now);
+            assert!(registration.attention().is_none());
+            now = due;
+        }
     }
 
     #[test]

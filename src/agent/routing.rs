@@ -27,7 +27,8 @@ impl Agent {
                 if let Some(date) = date {
                     self.calendar.hint(self.now, date);
                 }
-                self.on_call_done(id, outcome);
+                let is_doubted = self.calendar.is_doubted(self.now);
+                self.on_call_done(id, if is_doubted { outcome.doubted() } else { outcome });
             }
             Input::Webhook { request, draft, dedupe, known } => {
                 self.on_webhook(request, draft, dedupe, known)
