@@ -1,6 +1,7 @@
 """What the parts that attack the program share: their command line, their facts, a network of their own, and the program in it."""
 
 import argparse
+import http.client
 import os
 import resource
 import shutil
@@ -58,9 +59,9 @@ def need(program, package):
 
 
 def enter_own_network():
-    """Starts this part again in a network namespace of its own, where nothing but loopback is; returns inside it."""
+    """Starts this part again in namespaces of its own; returns inside them. There nothing but loopback is, and no process outlives the part."""
     if os.environ.get("CHAINBOT_FIELD") != "inside":
-        words = ["unshare", "--net", "--mount"] + ([] if os.geteuid() == 0 else ["--map-root-user"])
+        words = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"] + ([] if os.geteuid() == 0 else ["--map-root-user"])
         os.environ["CHAINBOT_FIELD"] = "inside"
         os.execvp(words[0], [*words, sys.executable, *sys.argv])
     del os.environ["CHAINBOT_FIELD"]
@@ -175,6 +176,10 @@ class Probing:
         """How many were answered 200 within 100 ms."""
         slow = sum(took > 100 for took in self.times_ms)
         return len(self.times_ms) - slow - len(self.faults)
+
+
+def http_connection(port, timeout=10):
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
 
 
 def stop(process):
