@@ -67,12 +67,15 @@ impl std::error::Error for OpenError {}
 impl From<StorageError> for OpenError {
     fn from(error: StorageError) -> Self {
         match error {
-            StorageError::Io(error) if error.kind() != std::io::ErrorKind::InvalidData => {
-                Self::Io(PathBuf::new(), error)
-            }
+            StorageError::Io(error) if !is_about_content(&error) => Self::Io(PathBuf::new(), error),
             error => Self::Damaged(error.to_string()),
         }
     }
+}
+
+/// Whether it says that something else stands in the file than redb wrote, or less.
+fn is_about_content(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof)
 }
 
 impl From<DatabaseError> for OpenError {

@@ -169,6 +169,21 @@ fn a_file_that_is_no_ledger_is_set_aside() {
 }
 
 #[test]
+fn a_ledger_of_which_only_a_beginning_is_left_is_set_aside() {
+    for len in [1, 9, 200, 319, 320, 3_000, 4_096, 5_000] {
+        let folder = folder("beginning");
+        let path = folder.join("ledger.redb");
+        filled(&path);
+        let bytes = std::fs::read(&path).expect("reads");
+        std::fs::write(&path, &bytes[..len]).expect("writes");
+        let recovery = prepare_file(&path, &mut child);
+        assert!(recovery.is_some(), "{len} bytes are no ledger");
+        assert_eq!(all_events(&open(&path)), [], "{len} bytes");
+        std::fs::remove_dir_all(&folder).expect("it is ours");
+    }
+}
+
+#[test]
 fn a_ledger_is_not_lost_when_no_child_can_be_started() {
     let folder = folder("childless");
     let path = folder.join("ledger");

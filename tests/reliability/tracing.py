@@ -1,0 +1,42 @@
+"""strace on a running program: its system calls fail or wait until the end of `with`."""
+
+import pathlib
+import signal
+import subprocess
+import time
+
+from board import Broken
+
+
+class Strace:
+    """strace on a running program; the end of `with` is the end of the cause."""
+
+    def __init__(self, pid, injections, folder):
+        self.log = pathlib.Path(folder) / f"strace-{pid}"
+        # A question mark: not every machine has every call.
+        names = ",".join(sorted({f"?{name}" for name, _ in injections}))
+        words = [word for name, how in injections for word in ("-e", f"inject=?{name}:{how}")]
+        self.process = subprocess.Popen(
+            ["strace", "-f", "-qq", "-o", str(self.log), "-e", f"trace={names}", "-e", "signal=none", *words, "-p", str(pid)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )
+        end = time.monotonic() + 5
+        while "TracerPid:\t0" in (pathlib.Path(f"/proc/{pid}/status").read_text()):
+            if time.monotonic() > end or self.process.poll() is not None:
+                raise Broken("strace does not attach")
+            time.sleep(0.001)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *why):
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def injected(self):
+        text = self.log.read_text(errors="replace")
+        return "(INJECTED)" in text or "(DELAYED)" in text
