@@ -86,7 +86,8 @@ pub fn salvage_file(from: &Path, to: &Path, fresh_id: u32) -> Result<SalvageRepo
     index.write_events(&source, &mut sink, &mut report)?;
     sink.flush()?;
     let highest = index.events.last_key_value().map_or(0, |(seq, _)| *seq).max(index.floor);
-    if highest > 0 {
+    // Whatever has the old name goes on above all that it may have given, also if no event is left to say how far that was.
+    if highest > 0 || index.id.is_some() {
         sink.ledger.raise_floor(Seq((highest + SEQ_GAP).min(SEQ_END - 1)))?;
     }
     Ok(report)

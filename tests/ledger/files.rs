@@ -232,3 +232,17 @@ fn three_quarantined_ledgers_are_kept() {
     }
     assert_eq!(names(&folder), ["ledger.corrupt-3", "ledger.corrupt-4", "ledger.corrupt-5"]);
 }
+
+/// No event can be read any more: no place of before may be given again under the ledger's old name.
+#[test]
+fn a_name_that_outlives_its_events_goes_on_above_them() {
+    let folder = folder("name");
+    let path = folder.join("ledger.redb");
+    filled(&path);
+    damage(&path, "event number ");
+    let recovery = prepare_file(&path, &mut child).expect("repaired");
+    assert_eq!(recovery.events_salvaged, 0);
+    let (ledger, memory) = Ledger::open_file(&path, LIMITS, 1).expect("opens");
+    assert_eq!((all_events(&ledger).len(), memory.ledger.0), (0, LEDGER_ID));
+    assert!(memory.last > Seq(200), "{memory:?}");
+}
