@@ -1,6 +1,7 @@
 """What the parts that hurt the board share: the program as a process, its peers, those who bring webhooks, and what it keeps."""
 
 import argparse
+import fcntl
 import http.client
 import http.server
 import json
@@ -183,6 +184,19 @@ class Board:
                 pass
             self.process.wait()
             self.process = None
+            self.wait_unlocked()
+
+    def wait_unlocked(self):
+        """A child that checks the ledger ends a moment after its parent, and has it until then."""
+        if not self.ledger.exists():
+            return
+        end = time.monotonic() + 5
+        with open(self.ledger, "rb") as file:
+            while time.monotonic() < end:
+                try:
+                    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    time.sleep(0.001)
 
     def stop(self, within=15):
         self.process.send_signal(signal.SIGTERM)
