@@ -17,6 +17,7 @@ pub mod hooks;
 pub mod http_chunks;
 pub mod http_head;
 pub mod json;
+pub mod jwt;
 pub mod maclink;
 pub mod mcp;
 pub mod ollama;
