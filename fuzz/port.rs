@@ -50,7 +50,7 @@ pub fn requests(data: &[u8]) {
         peer_is_loopback,
         peer,
     };
-    with_view(|view| expect_decision(api::respond(view, &request), &request, text));
+    with_view(|view| expect_decision(api::respond(view, &request).decision, &request, text));
 }
 
 fn expect_decision(decision: Decision, request: &Request<'_>, head: &str) {
@@ -97,6 +97,7 @@ fn with_view(f: impl FnOnce(&View<'_>)) {
     let status = Status {
         at: Wall(1_795_221_371_123),
         trust: Trust::Unset,
+        passed: Wall(0),
         uptime_ms: 0,
         health: Health::Healthy,
         attention: None,
@@ -121,6 +122,7 @@ fn with_view(f: impl FnOnce(&View<'_>)) {
         users: 0,
         sessions: 0,
         ledger_bytes: 0,
+        throttled: [0; 2],
         http: &http,
     };
     f(&View {
@@ -131,6 +133,7 @@ fn with_view(f: impl FnOnce(&View<'_>)) {
         version: "1",
         ledger_file: "l",
         process,
+        hold: api::Hold::default(),
     });
 }
 

@@ -5,7 +5,7 @@ _chainbot() {
     COMPREPLY=()
     case $previous in
         -c | --config) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
-        --agent | --allow | --data | --id | --limit | --model | --persona | --refuse | --secret | --severity | --signature | --since | --timestamp | --type) return ;;
+        --agent | --allow | --data | --days | --id | --limit | --model | --persona | --refuse | --role | --secret | --severity | --signature | --since | --timestamp | --type) return ;;
     esac
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case $word in
@@ -14,8 +14,9 @@ _chainbot() {
         esac
     done
     case $command in
-        '') words='run check config status events chat approvals webhook ledger service version help --config --help --version' ;;
+        '') words='run check config status events chat approvals token webhook ledger service version help --config --help --version' ;;
         'config') words='show docs' ;;
+        'token') words='create list revoke rotate' ;;
         'webhook') words='sign verify send' ;;
         'ledger') words='verify stats compact salvage' ;;
         'service') words='install uninstall status' ;;
@@ -27,6 +28,10 @@ _chainbot() {
         'events') words='--follow --since --type --severity --limit --json --config --help --version' ;;
         'chat') words='--agent --model --persona --config --help --version' ;;
         'approvals') words='--allow --refuse --json --config --help --version' ;;
+        'token create') words='--role --days --jwt --config --help --version' ;;
+        'token list') words='--json --config --help --version' ;;
+        'token revoke') words='--config --help --version' ;;
+        'token rotate') words='--config --help --version' ;;
         'webhook sign') words='--secret --id --timestamp --config --help --version' ;;
         'webhook verify') words='--secret --id --timestamp --signature --fresh --config --help --version' ;;
         'webhook send') words='--type --data --secret --id --config --help --version' ;;
@@ -38,7 +43,7 @@ _chainbot() {
         'service uninstall') words='--dry-run --config --help --version' ;;
         'service status') words='--config --help --version' ;;
         'version') words='--config --help --version' ;;
-        'help') words='run check config status events chat approvals webhook ledger service version help' ;;
+        'help') words='run check config status events chat approvals token webhook ledger service version help' ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
     [[ ${#COMPREPLY[@]} -gt 0 ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current")

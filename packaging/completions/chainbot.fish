@@ -1,5 +1,5 @@
 # Made by `cargo run --example gen` from the table of commands: do not edit.
-set -l first run check config status events chat approvals webhook ledger service version help
+set -l first run check config status events chat approvals token webhook ledger service version help
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a run -d 'Run the agent until it is stopped (also without any command)'
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a check -d 'Check the config file and the environment, and name every fault'
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a config -d 'show, docs'
@@ -7,6 +7,7 @@ complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a status -d
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a events -d 'Print the events that the ledger keeps, oldest first'
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a chat -d 'Talk with a model through the running agent'
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a approvals -d 'List the calls of tools about which a person is asked, allow or refuse one'
+complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a token -d 'create, list, revoke, rotate'
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a webhook -d 'sign, verify, send'
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a ledger -d 'verify, stats, compact, salvage'
 complete -c chainbot -f -n "not __fish_seen_subcommand_from $first" -a service -d 'install, uninstall, status'
@@ -28,6 +29,14 @@ complete -c chainbot -n "__fish_seen_subcommand_from chat" -l persona -x -d 'gen
 complete -c chainbot -n "__fish_seen_subcommand_from approvals" -l allow -x -d 'Allow this call'
 complete -c chainbot -n "__fish_seen_subcommand_from approvals" -l refuse -x -d 'Refuse this call'
 complete -c chainbot -n "__fish_seen_subcommand_from approvals" -l json -d 'Print JSON for programs instead of text for people'
+complete -c chainbot -f -n "__fish_seen_subcommand_from token; and not __fish_seen_subcommand_from create list revoke rotate" -a create -d 'Make a token for a caller, and print it this once'
+complete -c chainbot -n "__fish_seen_subcommand_from token; and __fish_seen_subcommand_from create" -l role -x -d 'What it allows: viewer, operator or admin'
+complete -c chainbot -n "__fish_seen_subcommand_from token; and __fish_seen_subcommand_from create" -l days -x -d 'How long it is good (default: an API key until it is revoked, a JSON Web Token 90)'
+complete -c chainbot -n "__fish_seen_subcommand_from token; and __fish_seen_subcommand_from create" -l jwt -d 'Make a JSON Web Token, signed with the key in use'
+complete -c chainbot -f -n "__fish_seen_subcommand_from token; and not __fish_seen_subcommand_from create list revoke rotate" -a list -d 'List the tokens that were made, none of their secrets'
+complete -c chainbot -n "__fish_seen_subcommand_from token; and __fish_seen_subcommand_from list" -l json -d 'Print JSON for programs instead of text for people'
+complete -c chainbot -f -n "__fish_seen_subcommand_from token; and not __fish_seen_subcommand_from create list revoke rotate" -a revoke -d 'Take a token back, by its id or name'
+complete -c chainbot -f -n "__fish_seen_subcommand_from token; and not __fish_seen_subcommand_from create list revoke rotate" -a rotate -d 'Make a new key that signs JSON Web Tokens'
 complete -c chainbot -f -n "__fish_seen_subcommand_from webhook; and not __fish_seen_subcommand_from sign verify send" -a sign -d 'Print the Standard Webhooks headers that sign a body'
 complete -c chainbot -n "__fish_seen_subcommand_from webhook; and __fish_seen_subcommand_from sign" -l secret -x -d 'The signing secret (whsec_...). Others can see it in the list of processes: prefer CHAINBOT_WEBHOOK_SECRET'
 complete -c chainbot -n "__fish_seen_subcommand_from webhook; and __fish_seen_subcommand_from sign" -l id -x -d 'The webhook-id'

@@ -43,6 +43,16 @@ impl Calendar {
         !now.synced && !self.hint.is_some_and(|(at, date)| agrees(at, date))
     }
 
+    /// A moment that has surely passed, whatever the system clock says: under a clock that is not trusted no more than the floor.
+    #[must_use]
+    pub fn passed(&self, now: Now) -> Wall {
+        match self.read(now) {
+            (at, trust) if trust.may_judge() => at,
+            (_, Trust::Floor) => later(self.floor, now.mono.since(self.floor_at)),
+            _ => Wall(i64::MIN),
+        }
+    }
+
     /// The time to write on things, and how far it may be believed.
     #[must_use]
     pub fn read(&self, now: Now) -> (Wall, Trust) {
@@ -82,6 +92,17 @@ mod tests {
         calendar.hint(now(2_000, 2_000, false), Wall(year_2026 + 86_400_000));
         assert_eq!(calendar.read(now(3_000, 3_000, false)), (Wall(year_2026 + 86_401_000), Trust::Hinted));
         assert_eq!(calendar.read(now(3_000, 5, true)), (Wall(5), Trust::Synced));
+    }
+
+    #[test]
+    fn what_has_surely_passed_does_not_rest_on_a_clock_that_is_not_trusted() {
+        let year_2026 = 1_790_000_000_000;
+        let mut calendar = Calendar::new(Wall(year_2026), now(0, 0, false));
+        assert_eq!(calendar.passed(now(5, year_2026 * 2, false)), Wall(year_2026 + 5));
+        assert_eq!(calendar.passed(now(5, 7, true)), Wall(7));
+        calendar.hint(now(5, 0, false), Wall(year_2026 + 9));
+        assert_eq!(calendar.passed(now(6, 0, false)), Wall(year_2026 + 10));
+        assert_eq!(Calendar::new(Wall(0), now(0, 0, false)).passed(now(9, 77, false)), Wall(i64::MIN));
     }
 
     #[test]

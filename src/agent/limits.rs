@@ -55,6 +55,23 @@ pub const TLS_HELLO_BYTES_MAX: usize = 8 * 1024;
 /// Beyond that: closed.
 pub const TLS_RECORD_BYTES_MAX: usize = 16_645;
 
+/// Most live tokens of `chainbot token`. Beyond: none is made.
+pub const TOKENS_MAX: usize = 64;
+/// Most tokens in their file, revoked and expired ones among them. Beyond: the oldest of these are forgotten.
+pub const TOKEN_LINES_MAX: usize = 2 * TOKENS_MAX;
+/// How long a token of `/api/auth/login` is good, in seconds, unless what was shown for it ends sooner.
+pub const LOGIN_TIME_MAX_S: u64 = 60 * 60;
+/// Addresses whose failures and requests are remembered; of IPv6 the first 64 bits. Beyond: that is forgotten which was quiet
+/// longest, first of those without a success within `KNOWN_TIME_MAX_S` and without failures.
+pub const THROTTLE_ADDRESSES_MAX: usize = 256;
+/// Wrong credentials that one address may show within a minute. Beyond: 429 with Retry-After, before they are looked at.
+pub const GUESSES_PER_ADDRESS_MAX: usize = 10;
+/// Wrong credentials that all addresses together may show within a minute. Beyond: 429 with Retry-After for addresses without a
+/// success within `KNOWN_TIME_MAX_S`.
+pub const GUESSES_MAX: usize = 60;
+/// How long an address is known for a right credential, in seconds.
+pub const KNOWN_TIME_MAX_S: u64 = 60 * 60;
+
 /// Largest frame and message of a WebSocket in bytes. Beyond: closed with 1009.
 pub const SOCKET_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 

@@ -14,6 +14,8 @@ pub struct Status<'a> {
     pub at: Wall,
     /// How far it may be believed.
     pub trust: Trust,
+    /// A moment that has surely passed, believed or not what the clock says.
+    pub passed: Wall,
     /// Milliseconds since the agent started.
     pub uptime_ms: u64,
     /// How we are.

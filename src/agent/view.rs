@@ -15,6 +15,7 @@ impl Agent {
         Status {
             at,
             trust,
+            passed: self.calendar.passed(now),
             uptime_ms: now.mono.since(self.started.mono),
             health: self.health.health(),
             attention: self.attention.reason(),

@@ -4,6 +4,7 @@
 //! pass for it, so loopback callers must name this machine in `Host` (DNS rebinding), and nobody may change
 //! anything from another site (`Origin`). Callers from elsewhere show a token or key: `who.rs`.
 
+pub mod tokens;
 mod who;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -12,20 +13,45 @@ use super::problem::{Kind, Problem};
 use super::routes::{Role, Route};
 use super::{Request, Response, View, shown};
 use crate::agent::setup::Secret;
-pub use who::{WHO_BYTES_MAX, Who, WhoKind};
-pub(super) use who::{who, who_shows};
+use crate::wire::jwt::Key;
+use tokens::Tokens;
+pub use who::{ADMIN, API_KEY, Shown, WHO_BYTES_MAX, Who, WhoKind};
+pub(super) use who::{shows, who, who_shows};
 
 /// The secrets of the open port, and the names it goes by. Made by the shell from the config.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Security {
-    /// Accepted as `Authorization: Bearer <token>` or `X-API-Key: <token>`.
+    /// Accepted as `Authorization: Bearer <token>` or `X-API-Key: <token>`; allows everything.
     pub token: Option<Secret>,
     /// A second one, likewise: what ALEX OS is given as `CHAINBOT_API_KEY`.
     pub api_key: Option<Secret>,
+    /// What that one allows.
+    pub api_key_role: Role,
+    /// What callers on this machine may do without showing anything; `Open`: no more than others.
+    pub loopback_role: Role,
+    /// Keys of JSON Web Tokens, at most two: the first signs, each verifies.
+    pub keys: Vec<Key>,
+    /// The tokens that were made here.
+    pub tokens: Tokens,
     /// Standard Webhooks secrets (`whsec_...`), the newest first. Empty: webhooks are not signed.
     pub webhook_secrets: Vec<Secret>,
     /// Names of this machine beside `localhost` and addresses, without port. Compared without case.
     pub host_names: Vec<String>,
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            token: None,
+            api_key: None,
+            api_key_role: Role::Viewer,
+            loopback_role: Role::Admin,
+            keys: Vec::new(),
+            tokens: Tokens::default(),
+            webhook_secrets: Vec::new(),
+            host_names: Vec::new(),
+        }
+    }
 }
 
 /// Checks that there is one `Host`, and that a loopback caller means this machine by it.
@@ -104,7 +130,10 @@ pub(super) fn check_same_site(request: &Request<'_>) -> Result<(), Response> {
 
 /// Whether there is any credential to show.
 pub(super) fn has_secrets(security: &Security) -> bool {
-    security.token.is_some() || security.api_key.is_some()
+    security.token.is_some()
+        || security.api_key.is_some()
+        || !security.keys.is_empty()
+        || !security.tokens.list().is_empty()
 }
 
 /// Checks that `role` is enough for `route`.
@@ -121,10 +150,10 @@ pub(super) fn check_role(security: &Security, route: &Route, role: Role) -> Resu
 }
 
 fn unauthorized(security: &Security) -> Response {
-    let detail = if security.token.is_none() && security.api_key.is_none() {
-        "callers from other machines need security.token or security.api_key, and neither is configured"
-    } else {
+    let detail = if has_secrets(security) {
         "callers from other machines need Authorization: Bearer <token> or X-API-Key: <key>"
+    } else {
+        "callers from other machines need a credential, and none is configured: see `chainbot help token`"
     };
     Problem::new(Kind::Unauthorized, detail).response().with("www-authenticate", "Bearer realm=\"chainbot\"")
 }
@@ -132,6 +161,14 @@ fn unauthorized(security: &Security) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_secret_equals_nothing() {
+        assert!(who::is_equal("s3cret", "s3cret"));
+        assert!(!who::is_equal("s3cret", "s3cre"));
+        assert!(!who::is_equal("s3cret", "s3crets"));
+        assert!(!who::is_equal("", ""));
+    }
 
     #[test]
     fn a_host_is_read_with_and_without_port() {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::access::Who;
 use super::brain::Asked;
-use super::{Decision, Request, View, access};
+use super::{Decision, Request};
 use crate::agent::event::{EventDraft, JsonText, Severity, Source, push_json_string};
 use crate::agent::limits::EVENT_MESSAGE_BYTES_MAX;
 use crate::wire::json::Json;
@@ -86,10 +86,9 @@ fn told(who: &str, role: &str, from: &str, deed: &Deed) -> EventDraft {
 
 /// The event that tells of what becomes of this request, if it changes something and is no event by itself.
 #[must_use]
-pub fn of_decision(view: &View<'_>, request: &Request<'_>, decision: &Decision) -> Option<EventDraft> {
+pub fn of_decision(request: &Request<'_>, decision: &Decision, who: &Who) -> Option<EventDraft> {
     let deed = deed_of(request, decision)?;
-    let who = access::who(view.security, view.status, request, None);
-    Some(draft(&who, request.peer, &deed))
+    Some(draft(who, request.peer, &deed))
 }
 
 fn deed_of(request: &Request<'_>, decision: &Decision) -> Option<Deed> {
@@ -122,6 +121,8 @@ mod tests {
                 Endpoint::Webhook(_) => true,
                 // By `goal_received`, or `model_called` if nothing is kept.
                 Endpoint::Brain(BrainAsk::Question | BrainAsk::Message | BrainAsk::Completion) => true,
+                // By `respond`.
+                Endpoint::Login => true,
                 // By `deed_of`.
                 Endpoint::Brain(BrainAsk::Forget | BrainAsk::Stop | BrainAsk::Decide)
                 | Endpoint::Broadcast => true,

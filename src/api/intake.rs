@@ -154,10 +154,15 @@ pub fn intake_answer(answer: &IntakeAnswer, message: &str) -> Response {
     }
 }
 
+/// A problem with the time after which to come back.
+pub(super) fn with_retry(problem: Problem, retry_after_s: u32) -> Response {
+    problem.response().with("retry-after", retry_after_s.max(1).to_string())
+}
+
 /// The answer when the ledger cannot be read for `GET /api/events`, or when the shell has no room for a request.
 #[must_use]
 pub fn retry_later(kind: Kind, detail: &str, retry_after_s: u32) -> Response {
-    Problem::new(kind, detail).response().with("retry-after", retry_after_s.max(1).to_string())
+    with_retry(Problem::new(kind, detail), retry_after_s)
 }
 
 #[cfg(test)]

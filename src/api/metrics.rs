@@ -260,6 +260,15 @@ fn process(view: &View<'_>, page: &mut Page) {
     for (status, count) in process.http.rows() {
         page.row("http_requests_total", &label("status", &status.to_string()), count);
     }
+    let name = "chainbot_http_throttled_total";
+    page.family(
+        name,
+        "counter",
+        "Requests answered 429: for their rate, or for wrong credentials before them.",
+    );
+    for (why, count) in ["rate", "guesses"].into_iter().zip(process.throttled) {
+        page.row(name, &label("why", why), count);
+    }
     let resident = process.rss_kib.saturating_mul(1_024);
     page.gauge("process_resident_memory_bytes", "Resident memory of the process.", resident);
     page.gauge("process_open_fds", "Open file descriptors.", process.fds);

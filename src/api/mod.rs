@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod audit;
+mod auth;
 pub mod brain;
 pub mod commands;
 pub mod events;
@@ -18,12 +19,15 @@ pub mod problem;
 pub mod router;
 pub mod routes;
 pub mod sockets;
+pub mod throttle;
 
 mod chainbot;
 mod json;
 mod schemas;
 mod views;
 
+#[cfg(test)]
+mod access_tests;
 #[cfg(test)]
 mod schema_tests;
 #[cfg(test)]
@@ -36,11 +40,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-pub use access::{Security, Who, WhoKind};
+pub use access::{Security, Shown, Who, WhoKind};
 pub use events::{EventsQuery, Follow};
 pub use intake::intake_answer;
 pub use problem::Problem;
 pub use sockets::{Conversation, Plan, Reaction, Scene};
+pub use throttle::{Hold, Place, Rate, Throttle};
 
 use crate::agent::event::EventDraft;
 use crate::agent::ids::{DedupeKey, EventId, Seq};
@@ -99,6 +104,8 @@ pub struct View<'a> {
     pub ledger_file: &'a str,
     /// What the shell knows of the process.
     pub process: ProcessFacts<'a>,
+    /// What `Throttle::admit` says to this request.
+    pub hold: Hold,
 }
 
 /// What the shell knows of the process at this moment.
@@ -124,6 +131,8 @@ pub struct ProcessFacts<'a> {
     pub ledger_bytes: u64,
     /// Answers since the start.
     pub http: &'a HttpCounters,
+    /// `Throttle::refused`.
+    pub throttled: [u64; 2],
 }
 
 /// Answers since the start, by status.
@@ -211,21 +220,45 @@ pub enum Decision {
     },
 }
 
+/// What becomes of a request, and of whom it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// What to do.
+    pub decision: Decision,
+    /// Who asked. Nobody, if that was not looked at.
+    pub who: Who,
+    /// For `Throttle::note`.
+    pub shown: Shown,
+    /// The event that has to be durable before the decision is carried out: who changes what.
+    pub deed: Option<EventDraft>,
+}
+
 /// Decides what becomes of a request.
 #[must_use]
-pub fn respond(view: &View<'_>, request: &Request<'_>) -> Decision {
-    decide(view, request).unwrap_or_else(Decision::Answer)
+pub fn respond(view: &View<'_>, request: &Request<'_>) -> Decided {
+    let mut seen = Seen { who: Who::nobody(), shown: Shown::Nothing, is_login: false };
+    let decision = decide(view, request, &mut seen).unwrap_or_else(Decision::Answer);
+    let Seen { who, shown, is_login } = seen;
+    let deed = match is_login {
+        true => Some(audit::draft(&who, request.peer, &audit::Deed::on("token.login", who.user()))),
+        false => audit::of_decision(request, &decision, &who),
+    };
+    Decided { decision, who, shown, deed }
 }
 
-/// Likewise, and the event that has to be durable before the decision is carried out: who changes what.
-#[must_use]
-pub fn respond_and_tell(view: &View<'_>, request: &Request<'_>) -> (Decision, Option<EventDraft>) {
-    let decision = respond(view, request);
-    let deed = audit::of_decision(view, request, &decision);
-    (decision, deed)
+/// What was seen of the caller on the way to a decision.
+struct Seen {
+    who: Who,
+    shown: Shown,
+    /// Whether somebody has logged in.
+    is_login: bool,
 }
 
-fn decide(view: &View<'_>, request: &Request<'_>) -> Result<Decision, Response> {
+fn decide(view: &View<'_>, request: &Request<'_>, seen: &mut Seen) -> Result<Decision, Response> {
+    if let Some(seconds) = view.hold.rate {
+        seen.shown = Shown::OverRate;
+        return Err(held("too many requests from this address", seconds));
+    }
     access::check_host(view, request)?;
     let route = match router::find(ROUTES, request.method, request.path) {
         Found::Route(route) => route,
@@ -234,7 +267,22 @@ fn decide(view: &View<'_>, request: &Request<'_>) -> Result<Decision, Response> 
         Found::Nowhere => return Err(nowhere(request)),
     };
     access::check_origin(request)?;
-    let who = access::who(view.security, view.status, request, None);
+    let is_login = route.endpoint == Endpoint::Login;
+    let beside = if matches!(route.endpoint, Endpoint::Socket(_)) { sockets::beside(request) } else { None };
+    let shows = access::shows(request, beside);
+    if let Some(seconds) = view.hold.guesses.filter(|_| shows || is_login) {
+        seen.shown = Shown::Held;
+        return Err(held("too many wrong credentials, so this one was not looked at", seconds));
+    }
+    seen.who = access::who(view.security, view.status, request, beside);
+    if shows {
+        let is_right = !matches!(seen.who.kind, WhoKind::Nobody | WhoKind::Loopback);
+        seen.shown = if is_right { Shown::Right } else { Shown::Wrong };
+    }
+    if is_login {
+        return log_in(view, request, seen);
+    }
+    let who = &seen.who;
     let role = who.role;
     if let Endpoint::Webhook(kind) = route.endpoint {
         return intake::take(view, request, route, role, kind);
@@ -242,19 +290,39 @@ fn decide(view: &View<'_>, request: &Request<'_>) -> Result<Decision, Response> 
     if let Endpoint::Socket(kind) = route.endpoint
         && (kind != SocketKind::Health || request.header_count("upgrade") > 0)
     {
-        return sockets::accept(view, request, route, kind);
+        return sockets::accept(view, request, route, kind, who);
     }
     access::check_role(view.security, route, role)?;
     match route.endpoint {
         Endpoint::Broadcast => return sockets::broadcast(view, request),
         Endpoint::EventStream => return follow(view, request),
-        Endpoint::Brain(ask) => return ask_brain(view, request, &who, ask),
+        Endpoint::Brain(ask) => return ask_brain(view, request, who, ask),
         _ => {}
     }
     if route.endpoint == Endpoint::Events {
         return Ok(Decision::Events(events::parse(request.query, view.status.ledger.id)?));
     }
-    Ok(Decision::Answer(answer(view, route, role)))
+    Ok(Decision::Answer(answer(view, route, who)))
+}
+
+fn log_in(view: &View<'_>, request: &Request<'_>, seen: &mut Seen) -> Result<Decision, Response> {
+    match auth::login(view, request) {
+        Ok((response, user)) => {
+            *seen = Seen { who: user, shown: Shown::Right, is_login: true };
+            Ok(Decision::Answer(response))
+        }
+        Err((response, is_wrong)) => {
+            if is_wrong {
+                seen.shown = Shown::Wrong;
+            }
+            Err(response)
+        }
+    }
+}
+
+/// The answer to whoever must wait.
+fn held(why: &str, seconds: u32) -> Response {
+    intake::with_retry(Problem::new(Kind::Throttled, format!("{why}: try again in {seconds} s")), seconds)
 }
 
 fn ask_brain(view: &View<'_>, request: &Request<'_>, who: &Who, ask: BrainAsk) -> Result<Decision, Response> {
@@ -309,12 +377,12 @@ fn exact(mut text: String) -> String {
     text
 }
 
-fn answer(view: &View<'_>, route: &Route, role: routes::Role) -> Response {
+fn answer(view: &View<'_>, route: &Route, who: &Who) -> Response {
     let shape = route.answers.first().map_or(Shape::Problem, |(_, shape)| *shape);
     let mut response = match document(route.endpoint, view.version) {
         Some(bytes) => Response { body: Cow::Borrowed(bytes), ..Response::shaped(200, shape, String::new()) },
         None => {
-            let (status, body) = made(view, route, role);
+            let (status, body) = made(view, route, who);
             Response::shaped(status, shape, body)
         }
     };
@@ -323,10 +391,11 @@ fn answer(view: &View<'_>, route: &Route, role: routes::Role) -> Response {
 }
 
 /// Status and body of an answer that is made anew each time.
-fn made(view: &View<'_>, route: &Route, role: routes::Role) -> (u16, String) {
+fn made(view: &View<'_>, route: &Route, who: &Who) -> (u16, String) {
     match route.endpoint {
         Endpoint::Service => (200, views::service(view)),
-        Endpoint::Health => views::health(view, role),
+        Endpoint::Health => views::health(view, who.role),
+        Endpoint::Me => (200, auth::me(view, who)),
         Endpoint::Status => (200, views::status(view)),
         Endpoint::Metrics => (200, metrics::render(view)),
         Endpoint::Config => (200, (view.config_json)()),
@@ -352,6 +421,7 @@ fn made(view: &View<'_>, route: &Route, role: routes::Role) -> (u16, String) {
         Endpoint::Approvals => (200, brain::pending(&view.status.brain)),
         Endpoint::Webhook(_)
         | Endpoint::Brain(_)
+        | Endpoint::Login
         | Endpoint::Events
         | Endpoint::EventStream
         | Endpoint::Broadcast

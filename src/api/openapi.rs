@@ -260,7 +260,7 @@ pub(super) fn reason(status: u16) -> &'static str {
         413 => "Body too large",
         415 => "Body type not supported",
         422 => "Fields or parameters not valid",
-        429 => "Budget spent; see Retry-After",
+        429 => "Budget spent, or too many requests; see Retry-After",
         426 => "The path is a WebSocket",
         503 => "Cannot be served at the moment; see Retry-After",
         507 => "Disk full; see Retry-After",

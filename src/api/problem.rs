@@ -39,6 +39,8 @@ pub enum Kind {
     ModelRefused,
     /// The caller's budget is spent.
     BudgetSpent,
+    /// Too many requests, or wrong credentials, from this address.
+    Throttled,
     /// No model upstream is configured.
     NoModel,
     /// No model upstream answers.
@@ -55,7 +57,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, by status.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::BadHeader,
         Self::NotJson,
         Self::Unauthorized,
@@ -72,6 +74,7 @@ impl Kind {
         Self::ModelRefused,
         Self::UpgradeRequired,
         Self::BudgetSpent,
+        Self::Throttled,
         Self::NoModel,
         Self::ModelsDown,
         Self::Busy,
@@ -100,6 +103,7 @@ impl Kind {
             Self::UpgradeRequired => (426, "upgrade-required", "WebSocket wanted"),
             Self::ModelRefused => (422, "model-refused", "Model refused the question"),
             Self::BudgetSpent => (429, "budget-spent", "Budget spent"),
+            Self::Throttled => (429, "throttled", "Too many at once"),
             Self::NoModel => (503, "no-model", "No model configured"),
             Self::ModelsDown => (503, "models-down", "No model answers"),
             Self::Busy => (503, "busy", "Too much waits already"),

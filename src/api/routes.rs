@@ -29,6 +29,12 @@ impl Role {
             Self::Admin => "admin",
         }
     }
+
+    /// From that word; `open` is nothing that anybody has.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Viewer, Self::Operator, Self::Admin].into_iter().find(|role| role.as_str() == word)
+    }
 }
 
 /// The methods that routes have. HEAD goes wherever GET goes, OPTIONS everywhere.
@@ -82,6 +88,10 @@ pub enum Endpoint {
     Service,
     /// `views::health`.
     Health,
+    /// `auth::login`.
+    Login,
+    /// `auth::me`.
+    Me,
     /// `views::status`.
     Status,
     /// `metrics::render`.
@@ -179,7 +189,7 @@ pub struct Route {
     /// What is read.
     pub takes: Takes,
     /// What is answered. Any route may answer the problems of the transport beside these: 400 and 421 for the
-    /// `Host`, 401, 403, 405.
+    /// `Host`, 401, 403, 405, 429.
     pub answers: &'static [(u16, Shape)],
     /// One line for people.
     pub summary: &'static str,
@@ -311,12 +321,34 @@ pub const ROUTES: &[Route] = &[
         "Everything the agent knows of itself and its peers",
     ),
     get("/metrics", &[(200, Shape::Metrics)], Endpoint::Metrics, "Counters and gauges for Prometheus"),
-    get(
-        "/config",
-        &[(200, Shape::Config)],
-        Endpoint::Config,
-        "The effective config and where each value came from, secrets masked",
-    ),
+    Route {
+        role: Role::Admin,
+        ..get(
+            "/config",
+            &[(200, Shape::Config)],
+            Endpoint::Config,
+            "The effective config and where each value came from, secrets masked",
+        )
+    },
+    open(doubled(Route {
+        method: Method::Post,
+        takes: Takes::Body(Shape::Login),
+        ..get(
+            "/auth/login",
+            &[
+                (200, Shape::Session),
+                (400, Shape::Problem),
+                (401, Shape::Problem),
+                (413, Shape::Problem),
+                (415, Shape::Problem),
+                (422, Shape::Problem),
+                (429, Shape::Problem),
+            ],
+            Endpoint::Login,
+            "Gives a token of an hour to who shows another credential as the password",
+        )
+    })),
+    doubled(get("/auth/me", &[(200, Shape::Me)], Endpoint::Me, "Who asks, and what they may do")),
     get("/openapi.json", &[(200, Shape::OpenApi)], Endpoint::OpenApi, "This table as OpenAPI 3.1"),
     get("/docs", &[(200, Shape::Page)], Endpoint::Docs, "This table as a page"),
     Route {

@@ -168,7 +168,7 @@ fn every_route_answers_what_it_declares() {
     }
 }
 
-fn ask_of<'a>(method: Method, path: &'a str, body: &'a str) -> Ask<'a> {
+pub(super) fn ask_of<'a>(method: Method, path: &'a str, body: &'a str) -> Ask<'a> {
     match method {
         Method::Get => get(path),
         Method::Post => Ask::post(path, body),

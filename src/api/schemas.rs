@@ -10,6 +10,12 @@ pub enum Shape {
     Service,
     /// The documents' health object.
     Health,
+    /// A user and a password.
+    Login,
+    /// A token, and for how long.
+    Session,
+    /// Who asks.
+    Me,
     /// Everything the agent knows of itself.
     Status,
     /// Prometheus text.
@@ -122,6 +128,9 @@ pub(super) const SHAPES: &[Shape] = &[
     Shape::Problem,
     Shape::Service,
     Shape::Health,
+    Shape::Login,
+    Shape::Session,
+    Shape::Me,
     Shape::Status,
     Shape::Config,
     Shape::OpenApi,
@@ -172,6 +181,9 @@ pub(super) fn schema(shape: Shape) -> Option<(&'static str, &'static str)> {
         Shape::Problem => ("Problem", PROBLEM),
         Shape::Service => ("Service", SERVICE),
         Shape::Health => ("Health", HEALTH),
+        Shape::Login => ("Login", LOGIN),
+        Shape::Session => ("Session", SESSION),
+        Shape::Me => ("Me", ME),
         Shape::Status => ("Status", STATUS),
         Shape::Config => ("Config", r#"{"type":"object"}"#),
         Shape::OpenApi => ("OpenApi", r#"{"type":"object","required":["openapi","info","paths"]}"#),
@@ -291,11 +303,18 @@ pub(super) fn example(shape: Shape) -> &'static str {
         Shape::ChatQuestion => r#"{"session_id":"porch","message":"How warm is it?"}"#,
         Shape::CompletionQuestion => r#"{"agent_id":"porch","prompt":"How warm is it?"}"#,
         Shape::Decision => r#"{"approved":true}"#,
+        Shape::Login => r#"{"username":"admin","password":"..."}"#,
         _ => "{}",
     }
 }
 
 const PROBLEM: &str = r#"{"type":"object","required":["type","title","status","detail"],"properties":{"type":{"type":"string","format":"uri-reference"},"title":{"type":"string"},"status":{"type":"integer"},"detail":{"type":"string"},"errors":{"type":"array","items":{"type":"object","required":["detail"],"properties":{"pointer":{"type":"string"},"parameter":{"type":"string"},"detail":{"type":"string"}}}}}}"#;
+
+const LOGIN: &str = r#"{"type":"object","required":["username","password"],"properties":{"username":{"type":"string"},"password":{"type":"string"},"email":{"type":["string","null"]}}}"#;
+
+const SESSION: &str = r#"{"type":"object","required":["access_token","token_type","expires_in","username","role"],"properties":{"access_token":{"type":"string"},"token_type":{"enum":["bearer"]},"expires_in":{"type":"integer"},"username":{"type":"string"},"role":{"enum":["viewer","operator","admin"]}}}"#;
+
+const ME: &str = r#"{"type":"object","required":["username","role","credential"],"properties":{"username":{"type":"string"},"role":{"enum":["viewer","operator","admin"]},"credential":{"enum":["loopback","token","api_key","jwt"]},"expires_in":{"type":"integer"}}}"#;
 
 const SERVICE: &str = r#"{"type":"object","required":["service","version","description","endpoints","alex_os_integration","timestamp"],"properties":{"service":{"type":"string"},"version":{"type":"string"},"description":{"type":"string"},"endpoints":{"type":"object"},"alex_os_integration":{"type":"boolean"},"timestamp":{"type":"number"}}}"#;
 

@@ -102,15 +102,15 @@ pub(super) fn accept(
     request: &Request<'_>,
     route: &Route,
     kind: SocketKind,
+    who: &Who,
 ) -> Result<Decision, Response> {
     check_handshake(request)?;
     access::check_same_site(request)?;
     let offered = request.header("sec-websocket-protocol").unwrap_or("");
     let names = || offered.split(',').map(str::trim);
-    let beside = names().find_map(|name| name.strip_prefix(BEARER));
-    let mut who = access::who(view.security, view.status, request, beside);
-    let shows_credential = ["authorization", "x-api-key"].iter().any(|name| request.header_count(name) > 0)
-        || names().any(|name| name.starts_with(BEARER));
+    let mut who = who.clone();
+    let shows_credential =
+        access::shows(request, beside(request)) || request.header_count("authorization") > 0;
     let may_wait = !shows_credential && access::has_secrets(view.security);
     if who.role < route.role && !may_wait {
         access::check_role(view.security, route, who.role)?;
@@ -135,6 +135,12 @@ pub(super) fn accept(
         follow,
         seat,
     }))
+}
+
+/// The credential that is offered as a sub-protocol.
+pub(super) fn beside<'a>(request: &Request<'a>) -> Option<&'a str> {
+    let offered = request.header("sec-websocket-protocol")?;
+    offered.split(',').find_map(|name| name.trim().strip_prefix(BEARER))
 }
 
 /// RFC 6455 section 4.2.1. What is no handshake at all is told how to be one.
@@ -328,6 +334,12 @@ impl Conversation {
         }
     }
 
+    /// Who is at the other end.
+    #[must_use]
+    pub fn who(&self) -> &Who {
+        &self.who
+    }
+
     /// Whether the client has shown that it may listen.
     #[must_use]
     pub fn is_admitted(&self) -> bool {
@@ -497,6 +509,12 @@ impl Conversation {
                 });
                 vec![Reaction::Tell(seat.window, windows::message("window_focus", seat.window, at, &data))]
             }
+            Said::Chat { .. } | Said::Command { .. } | Said::HotSwap { .. }
+                if self.who.role < Role::Operator =>
+            {
+                let message = "the role operator is needed".to_owned();
+                vec![window_error(scene, seat.window, "medium", &Misfit { code: "FORBIDDEN", message })]
+            }
             Said::HotSwap { target, swap_data } => {
                 let data = windows::data(|out| {
                     push_text(out, "source_window", seat.window.as_str());
@@ -517,10 +535,6 @@ impl Conversation {
                     )];
                 }
                 vec![Reaction::Tell(target, text)]
-            }
-            Said::Chat { .. } | Said::Command { .. } if self.who.role < Role::Operator => {
-                let message = "the role operator is needed".to_owned();
-                vec![window_error(scene, seat.window, "medium", &Misfit { code: "FORBIDDEN", message })]
             }
             Said::Command { line } => self.command(scene, seat, &line),
             Said::Chat { message } if message.starts_with('/') => self.command(scene, seat, &message),

@@ -25,6 +25,7 @@ pub(super) struct World {
     pub(super) setup: Setup,
     pub(super) security: Security,
     pub(super) http: HttpCounters,
+    pub(super) hold: Hold,
 }
 
 impl World {
@@ -33,6 +34,7 @@ impl World {
         let status = Status {
             at: Wall(1_795_221_371_123),
             trust: Trust::Unset,
+            passed: Wall(i64::MIN),
             uptime_ms: 0,
             health: Health::Healthy,
             attention: None,
@@ -53,7 +55,13 @@ impl World {
         };
         let identity = Identity { name: "chainbot".to_owned(), port: 9000, ..Identity::default() };
         let setup = Setup { identity, ..Setup::default() };
-        Self { status, setup, security: Security::default(), http: HttpCounters::default() }
+        Self {
+            status,
+            setup,
+            security: Security::default(),
+            http: HttpCounters::default(),
+            hold: Hold::default(),
+        }
     }
 
     /// All peers configured, secrets everywhere.
@@ -149,6 +157,7 @@ impl World {
             users: 2,
             sessions: 1,
             ledger_bytes: 4_096,
+            throttled: [1, 2],
             http: &self.http,
         };
         f(&View {
@@ -159,19 +168,20 @@ impl World {
             version: "1.2.3",
             ledger_file: "/var/lib/chainbot/ledger.redb",
             process,
+            hold: self.hold,
         })
     }
 
     pub(super) fn ask(&self, ask: &Ask<'_>) -> Decision {
-        self.decide(ask).0
+        self.decided(ask).decision
     }
 
     /// The event that goes before what is asked.
     pub(super) fn tell(&self, ask: &Ask<'_>) -> Option<EventDraft> {
-        self.decide(ask).1
+        self.decided(ask).deed
     }
 
-    fn decide(&self, ask: &Ask<'_>) -> (Decision, Option<EventDraft>) {
+    pub(super) fn decided(&self, ask: &Ask<'_>) -> Decided {
         let header = |name: &str| ask.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
         let header_count = |name: &str| ask.headers.iter().filter(|(key, _)| *key == name).count();
         let (path, query) = ask.target.split_once('?').unwrap_or((ask.target, ""));
@@ -185,7 +195,7 @@ impl World {
             peer_is_loopback: ask.peer_is_loopback,
             peer: if ask.peer_is_loopback { Ipv4Addr::LOCALHOST } else { Ipv4Addr::new(192, 0, 2, 7) }.into(),
         };
-        self.with_view(|view| respond_and_tell(view, &request))
+        self.with_view(|view| respond(view, &request))
     }
 }
 

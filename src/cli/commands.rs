@@ -198,6 +198,49 @@ pub const COMMANDS: &[Command] = &[
         ],
     },
     Command {
+        name: "token create",
+        operands: &["NAME"],
+        summary: "Make a token for a caller, and print it this once",
+        about: "An API key, or with --jwt a JSON Web Token. Only its hash, or its id, is kept in the state folder; run it as the user whose the folder is, or as root. A running agent knows it within a second.",
+        options: &[
+            option("role", "ROLE", "What it allows: viewer, operator or admin"),
+            option(
+                "days",
+                "N",
+                "How long it is good (default: an API key until it is revoked, a JSON Web Token 90)",
+            ),
+            flag("jwt", "Make a JSON Web Token, signed with the key in use"),
+        ],
+        examples: &[
+            ("chainbot token create phone --role viewer", "a key that may look"),
+            ("chainbot token create ci --role operator --days 30 --jwt", "a token that ends by itself"),
+        ],
+    },
+    Command {
+        name: "token list",
+        operands: &[],
+        summary: "List the tokens that were made, none of their secrets",
+        about: "Ends with 65 if a line of the file is damaged: such a line opens nothing.",
+        options: &[JSON],
+        examples: &[("chainbot token list", "who may call")],
+    },
+    Command {
+        name: "token revoke",
+        operands: &["TOKEN"],
+        summary: "Take a token back, by its id or name",
+        about: "What was given for it by a login goes with it. A running agent knows within a second.",
+        options: &[],
+        examples: &[("chainbot token revoke phone", "the phone was lost")],
+    },
+    Command {
+        name: "token rotate",
+        operands: &[],
+        summary: "Make a new key that signs JSON Web Tokens",
+        about: "The one before is still taken until the next rotation, the one before that is forgotten, and what it signed with it.",
+        options: &[],
+        examples: &[("chainbot token rotate", "twice, to end every JSON Web Token")],
+    },
+    Command {
         name: "webhook sign",
         operands: &["FILE"],
         summary: "Print the Standard Webhooks headers that sign a body",
@@ -377,6 +420,7 @@ mod tests {
         }
         assert_eq!(default_command().name, "run");
         assert_eq!(group("webhook").count(), 3);
+        assert_eq!(group("token").count(), 4);
         assert_eq!(find("ledger salvage").map(Command::operands_min), Some(2));
         assert_eq!(find("webhook send").map(Command::operands_min), Some(0));
     }

@@ -14,6 +14,7 @@ mod run;
 mod service;
 pub mod settings;
 mod status;
+mod token;
 pub mod version;
 mod webhook;
 
@@ -83,6 +84,10 @@ fn answer(typed: &Typed, out: &mut Out) -> Result<(), Failure> {
         }
         "chat" => chat::chat(typed, &settings::running_agent(&config()?), out),
         "approvals" => approvals::approvals(typed, &settings::running_agent(&config()?), out),
+        "token create" => token::create(typed, &config()?, out),
+        "token list" => token::list(typed.has("json"), &config()?, out),
+        "token revoke" => token::revoke(typed, &config()?, out),
+        "token rotate" => token::rotate(&config()?, out),
         "webhook sign" => webhook::sign(typed, &secrets(typed, config)?, out),
         "webhook verify" => webhook::verify(typed, &secrets(typed, config)?, out),
         "webhook send" => {

@@ -34,7 +34,7 @@ fn exit_of(fault: &StartFault) -> Exit {
         StartFault::Ledger(OpenError::Io(..)) => Exit::Io,
         StartFault::Ledger(OpenError::Damaged(_) | OpenError::Format(_)) => Exit::Data,
         StartFault::Ledger(OpenError::InUse(_)) | StartFault::Bind(..) => Exit::Unavailable,
-        StartFault::Tls(_) => Exit::Config,
+        StartFault::Tls(_) | StartFault::Open(_) => Exit::Config,
         StartFault::System(..) => Exit::Other,
     }
 }

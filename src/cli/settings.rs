@@ -10,7 +10,7 @@ use super::version;
 use crate::agent::setup::Secret;
 use crate::agent::time::Wall;
 use crate::config::{self, CONFIG_VARIABLE, Config, FILE_BYTES_MAX, Fault, Inputs};
-use crate::shell::{state, tls_files};
+use crate::shell::{credentials, state, tls_files};
 use crate::wire::json::{Json, Kind};
 
 /// Largest file with a secret, in bytes.
@@ -186,6 +186,7 @@ fn faults_counted(count: usize) -> String {
 pub fn check(source: &Source, out: &mut Out) -> Result<(), Failure> {
     let loaded = load(source)?;
     check_files(&loaded.config)?;
+    credentials::check_open(&loaded.config).map_err(|what| Failure::new(Exit::Config, what))?;
     for each in &loaded.config.notes {
         note(&printable(each));
     }
@@ -249,8 +250,18 @@ fn differences(ours: &str, theirs: &str) -> Vec<String> {
 
 /// The agent that this config is for.
 pub fn running_agent(config: &Config) -> RunningAgent {
-    let token = config.security.token.as_ref().map_or("", |token| token.0.as_str());
-    RunningAgent::new(config.server.host, config.server.port, token)
+    let token = config.security.token.clone().or_else(|| own_token(config)).unwrap_or_default();
+    RunningAgent::new(config.server.host, config.server.port, &token.0)
+}
+
+/// The secret of the first start, where callers on this machine need one and may read it.
+fn own_token(config: &Config) -> Option<Secret> {
+    if config.security.loopback_role == "admin" {
+        return None;
+    }
+    let path = state::dir_of(&config.ledger.path).join(state::TOKEN_FILE);
+    let text = read_bounded(&path, SECRET_FILE_BYTES_MAX).ok()?;
+    Some(Secret(text.trim().to_owned())).filter(|secret| secret.0.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 /// The secrets that sign what the agent takes.

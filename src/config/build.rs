@@ -16,6 +16,10 @@ use crate::agent::time::SECOND_MS;
 
 /// Shortest `security.token` in characters. Beyond loopback it is all that stands between a stranger and the agent.
 const TOKEN_CHARS_MIN: usize = 16;
+/// Shortest key that signs tokens in bytes: as long as the hash (RFC 7518 section 3.2).
+const SIGNING_KEY_BYTES_MIN: usize = 32;
+/// Name of the file of tokens that were made, beside the ledger.
+const TOKENS_FILE: &str = "tokens";
 /// Name of the ledger's file in the state folder.
 const LEDGER_FILE: &str = "chainbot.redb";
 /// Name of the folder that tools may use, in the state folder.
@@ -43,7 +47,7 @@ pub fn read(inputs: &Inputs<'_>) -> Result<Config, Vec<Fault>> {
     if inputs.file.is_some() && sources.file.is_none() {
         return Err(faults);
     }
-    check(&values, &mut faults);
+    check(&values, inputs, &mut faults);
     values.note_what_is_idle(&mut notes);
     let hooks = hooks::read(&sources, &mut values.0, &mut faults);
     let lists = brain::read(&sources, &mut values, &mut faults);
@@ -90,6 +94,10 @@ impl Values {
             Datum::Int(number) => u64::try_from(number).unwrap_or(0),
             _ => 0,
         }
+    }
+
+    fn small(&self, name: &str) -> u32 {
+        u32::try_from(self.number(name)).unwrap_or(u32::MAX)
     }
 
     pub(super) fn milliseconds(&self, name: &str) -> u64 {
@@ -146,10 +154,11 @@ impl Values {
     }
 }
 
-fn check(values: &Values, faults: &mut Vec<Fault>) {
+fn check(values: &Values, inputs: &Inputs<'_>, faults: &mut Vec<Fault>) {
     check_texts(values, faults);
     check_secrets(values, faults);
-    check_host(values, faults);
+    check_signing_keys(values, faults);
+    check_host(values, inputs, faults);
     check_tls(values, faults);
     check_aiwm(values, faults);
 }
@@ -185,7 +194,10 @@ fn check_texts(values: &Values, faults: &mut Vec<Fault>) {
 fn check_secrets(values: &Values, faults: &mut Vec<Fault>) {
     for value in &values.0 {
         // These go into a header; the two others are hashed or sent as JSON.
-        let is_sent_bare = !matches!(value.name.as_str(), "aiwm.agent_secret" | "security.secret_key");
+        let is_sent_bare = !matches!(
+            value.name.as_str(),
+            "aiwm.agent_secret" | "security.secret_key" | "security.secret_key_previous"
+        );
         match &value.datum {
             Datum::Secret(Secret(text)) if is_sent_bare && !text.bytes().all(|b| b.is_ascii_graphic()) => {
                 faults.push(wrong(value, "must be ASCII characters without blanks"));
@@ -199,15 +211,36 @@ fn check_secrets(values: &Values, faults: &mut Vec<Fault>) {
     }
 }
 
+fn check_signing_keys(values: &Values, faults: &mut Vec<Fault>) {
+    for name in ["security.secret_key", "security.secret_key_previous"] {
+        if values.secret(name).is_some_and(|key| key.0.len() < SIGNING_KEY_BYTES_MIN) {
+            faults.push(wrong(
+                values.get(name),
+                "must be 32 bytes or longer: whoever guesses it may do everything",
+            ));
+        }
+    }
+    let (first, second) = (values.get("security.secret_key"), values.get("security.secret_key_previous"));
+    if first.datum.is_empty() && !second.datum.is_empty() && !first.is_refused {
+        let place = second.origin.clone();
+        let because = "needed because security.secret_key_previous is set";
+        faults.push(Fault::Missing { key: first.name.clone(), because, place });
+    }
+}
+
 fn host_of(values: &Values) -> IpAddr {
     datum::address(values.text("server.host")).unwrap_or(Ipv4Addr::LOCALHOST.into())
 }
 
-fn check_host(values: &Values, faults: &mut Vec<Fault>) {
+/// Whether tokens were made is looked at, not which: that is the start's affair.
+fn check_host(values: &Values, inputs: &Inputs<'_>, faults: &mut Vec<Fault>) {
     let host = values.get("server.host");
-    let token = values.get("security.token");
+    let credentials =
+        ["security.token", "security.api_key", "security.secret_key"].map(|name| values.get(name));
+    let is_given = credentials.iter().any(|value| !value.datum.is_empty() || value.is_refused);
+    let tokens = Path::new(values.text("ledger.path")).with_file_name(TOKENS_FILE);
     let is_open = !host_of(values).to_canonical().is_loopback();
-    if is_open && token.datum.is_empty() && !token.is_refused {
+    if is_open && !is_given && (inputs.read)(&tokens).is_err() {
         let text = values.text("server.host").to_owned();
         faults.push(Fault::OpenWithoutToken { host: text, place: host.origin.clone() });
     }
@@ -271,6 +304,12 @@ fn build(
             api_key: values.secret("security.api_key"),
             webhook_secrets,
             secret_key: values.secret("security.secret_key"),
+            secret_key_previous: values.secret("security.secret_key_previous"),
+            api_key_role: values.text("security.api_key_role").to_owned(),
+            loopback_role: values.text("security.loopback_role").to_owned(),
+            rate_limit_requests: values.small("security.rate_limit_requests"),
+            rate_limit_window_s: values.small("security.rate_limit_window"),
+            rate_limit_loopback: values.is_on("security.rate_limit_loopback"),
             authorities: Some(values.text("security.authorities"))
                 .filter(|name| !name.is_empty())
                 .map(PathBuf::from),

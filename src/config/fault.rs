@@ -195,8 +195,9 @@ impl fmt::Display for Fault {
             Self::Missing { key, because, place } => write!(f, "{key} is missing: {because} ({place})"),
             Self::OpenWithoutToken { host, place } => write!(
                 f,
-                "server.host is {host:?}: an address beyond loopback needs security.token; set it, or security.token_file, \
-                 to a secret of 16 characters or more, or listen at 127.0.0.1 ({place})"
+                "server.host is {host:?}: an address beyond loopback needs a credential that somebody has; set security.token, or \
+                 security.token_file, to a secret of 16 characters or more, make a token with `chainbot token create`, or \
+                 listen at 127.0.0.1 ({place})"
             ),
             Self::SecretTwice { key, place } => {
                 write!(f, "{key}_file is given beside {key}: keep one ({place})")

@@ -126,14 +126,26 @@ pub struct Websocket {
 /// The `[security]` section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Security {
-    /// Asked of every caller beyond loopback; `None` only if `server.host` is loopback. At least 16 characters.
+    /// Allows everything, from anywhere. At least 16 characters. `None`: the one made at the first start does.
     pub token: Option<Secret>,
-    /// With which ALEX OS polls us; `None`: `token` serves.
+    /// With which ALEX OS polls us.
     pub api_key: Option<Secret>,
     /// `whsec_...`, each checked, the newest first; empty: signatures are not asked for.
     pub webhook_secrets: Vec<Secret>,
     /// Signs the agent's own access tokens.
     pub secret_key: Option<Secret>,
+    /// Still verifies tokens that it signed.
+    pub secret_key_previous: Option<Secret>,
+    /// What `api_key` allows: `viewer`, `operator` or `admin`.
+    pub api_key_role: String,
+    /// What callers on this machine may do: `admin`, `operator`, `viewer` or `none`.
+    pub loopback_role: String,
+    /// Requests that one address may send in a window; 0: as many as it likes.
+    pub rate_limit_requests: u32,
+    /// Length of that window in seconds.
+    pub rate_limit_window_s: u32,
+    /// Whether this machine is held to it as well.
+    pub rate_limit_loopback: bool,
     /// Authorities in PEM form that are trusted beside the public ones. Read at the start, by the shell.
     pub authorities: Option<PathBuf>,
 }

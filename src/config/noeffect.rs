@@ -24,7 +24,7 @@ pub const NO_EFFECT_VARIABLES: &[NoEffect] = &[
     no_effect("LOG_BACKUP_COUNT", "lines go to standard error, where the service manager takes them"),
     no_effect("WS_*", "the limits of sockets are fixed"),
     no_effect("CORS_ORIGINS", "other origins are not admitted"),
-    no_effect("RATE_LIMIT_*", "rate limits are fixed"),
+    no_effect("RATE_LIMIT_*", "only RATE_LIMIT_REQUESTS and RATE_LIMIT_WINDOW are read"),
     no_effect("AUDIT_*", "every event is kept in the ledger"),
     no_effect("GUI_*", "the windows are part of the program"),
     no_effect("MAX_CONCURRENT_WORKFLOWS", "the limit is fixed"),

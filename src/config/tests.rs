@@ -260,15 +260,17 @@ fn every_key_is_set_by_each_of_its_variables() {
                 Kind::Bool => "on",
                 Kind::Secrets => SIGNING,
                 Kind::Choice { words, .. } => words[1],
-                Kind::Text | Kind::List | Kind::Path | Kind::Secret => "/0123456789abcdef0123456",
+                Kind::Text | Kind::List | Kind::Path | Kind::Secret => "/0123456789abcdef0123456789abcdef",
             };
-            let mut world = World::default().with(&name, given).with_file("/0123456789abcdef0123456", "text");
+            let mut world =
+                World::default().with(&name, given).with_file("/0123456789abcdef0123456789abcdef", "text");
             if name == "AIWM_ENABLED" || name == "CHAINBOT_AIWM__ENABLED" {
                 world = world.with("AIWM_BASE_URL", "http://a").with("AIWM_AGENT_ID", &"a".repeat(24));
                 world = world.with("AIWM_AGENT_SECRET", "s");
             }
             // One needs the other.
             match key.name {
+                "secret_key_previous" => world = world.with("SECRET_KEY", given),
                 "tls_cert" => world = world.with("CHAINBOT_SERVER__TLS_KEY", "k.pem"),
                 "tls_key" => world = world.with("CHAINBOT_SERVER__TLS_CERT", "c.pem"),
                 _ => {}
@@ -280,7 +282,10 @@ fn every_key_is_set_by_each_of_its_variables() {
             let value = config.value(&key.full_name()).expect("a row");
             assert_eq!(value.origin, Origin::Environment { name: name.clone() }, "{name}");
             if key.kind.is_secret() {
-                let world = World::default().with(&format!("{name}_FILE"), "f").with_file("f", given);
+                let mut world = World::default().with(&format!("{name}_FILE"), "f").with_file("f", given);
+                if key.name == "secret_key_previous" {
+                    world = world.with("SECRET_KEY", given);
+                }
                 assert!(matches!(
                     world.config().value(&key.full_name()).expect("a row").origin,
                     Origin::SecretFile { .. }
@@ -407,13 +412,13 @@ fn the_controllers_settings_win_where_they_may() {
 
 #[test]
 fn what_is_shown_masks_every_secret() {
-    let secret = "s3cr3t-s3cr3t-s3cr3t";
+    let secret = "s3cr3t-s3cr3t-s3cr3t-s3cr3t-s3cr3t";
     let mut world = World::file("[[webhooks]]\nurl = \"https://u:s3cr3t@a.b/x?k=s3cr3t\"\n");
     for key in KEYS.iter().filter(|key| key.kind == Kind::Secret) {
         world = world.with(&key.own_variable(), secret);
     }
     world = world.with("CHAINBOT_SECURITY__WEBHOOK_SECRETS", SIGNING);
-    world = world.with("CHAINBOT_SECURITY__SECRET_KEY", "short");
+    world = world.with("CHAINBOT_AIWM__AGENT_SECRET", "short");
     let config = world.config();
     for text in [show_text(&config.values), show_json(&config.values), format!("{config:?}")] {
         assert!(

@@ -19,7 +19,9 @@ use crate::agent::effect::IntakeAnswer;
 use crate::agent::event::EventDraft;
 use crate::agent::ids::{DedupeKey, EventId, LedgerId, Seq};
 use crate::api::brain::Asked;
-use crate::api::{self, Decision, EventsQuery, Follow, ProcessFacts, Request, Response, View};
+use crate::api::{
+    self, Decided, Decision, EventsQuery, Follow, Hold, Place, ProcessFacts, Request, Response, View, Who,
+};
 use crate::ledger::Ledger;
 
 /// Events of a stream that are read at once, and about how many bytes of them: the last of them may be large.
@@ -43,22 +45,29 @@ impl Answers {
 
 impl Service for Answers {
     fn upgrade(&self, request: &Incoming) -> Option<Upgrade> {
-        let (Decision::Socket(plan), _) = decide(&self.world, request) else { return None };
+        let from = place_of(&self.world, request);
+        let decided = decide(&self.world, request, self.world.look(from));
+        let Decision::Socket(plan) = decided.decision else { return None };
         let world = Rc::clone(&self.world);
         let peer = request.peer;
         let place = world.hub().places().try_seat(peer.ip())?;
+        world.admit(from);
+        world.note(from, decided.shown);
         let mut headers = vec![("sec-websocket-accept", derive_accept_key(plan.key.as_bytes()))];
         headers.extend(plan.subprotocol.map(|name| ("sec-websocket-protocol", name.to_owned())));
         world.http.borrow_mut().count(101);
-        let run =
-            move |stream, ahead| -> Upgraded { Box::pin(attend(world, plan, place, peer, stream, ahead)) };
+        let run = move |stream, ahead| -> Upgraded {
+            Box::pin(attend(world, plan, place, (peer, from), stream, ahead))
+        };
         Some(Upgrade { headers, run: Box::new(run) })
     }
 
     fn handle(&self, request: Incoming) -> Handling {
         let world = Rc::clone(&self.world);
         Box::pin(async move {
-            let (decision, deed) = decide(&world, &request);
+            let from = place_of(&world, &request);
+            let Decided { decision, who, shown, deed } = decide(&world, &request, world.admit(from));
+            world.note(from, shown);
             let decision = match told(&world, deed).await {
                 Ok(()) => decision,
                 Err(refusal) => Decision::Answer(refusal),
@@ -66,7 +75,7 @@ impl Service for Answers {
             let answer = match decision {
                 Decision::Answer(response) => answer_of(response),
                 Decision::Events(query) => events(&world, query),
-                Decision::Follow(follow) => event_stream(&world, follow),
+                Decision::Follow(follow) => event_stream(&world, follow, who),
                 Decision::Socket(_) => answer_of(api::sockets::no_place(world.port().is_stopping())),
                 Decision::Broadcast { window, text } => {
                     let count = world.hub().tell(window, &text);
@@ -90,12 +99,12 @@ impl Service for Answers {
     }
 }
 
-fn event_stream(world: &Rc<World>, follow: Follow) -> Answer {
+fn event_stream(world: &Rc<World>, follow: Follow, who: Who) -> Answer {
     Answer {
         status: 200,
         headers: vec![("cache-control", "no-store".to_owned()), ("x-accel-buffering", "no".to_owned())],
         content_type: "text/event-stream",
-        body: AnswerBody::Stream(Box::new(FollowStream::new(Rc::clone(world), follow))),
+        body: AnswerBody::Stream(Box::new(FollowStream::new(Rc::clone(world), follow, who))),
         close: false,
     }
 }
@@ -107,7 +116,29 @@ async fn told(world: &Rc<World>, deed: Option<EventDraft>) -> Result<(), Respons
     if matches!(answer, IntakeAnswer::Stored { .. }) { Ok(()) } else { Err(api::intake_answer(&answer, "")) }
 }
 
-fn decide(world: &World, request: &Incoming) -> (Decision, Option<EventDraft>) {
+/// Where a request comes from, if it is counted: what a proxy of this machine passes on comes from where that says.
+fn place_of(world: &World, request: &Incoming) -> Option<Place> {
+    let peer = request.peer.ip();
+    if !peer.is_loopback() {
+        return Some(Place::of(peer));
+    }
+    let last = |name: &str| {
+        let value = request.headers.get_all(name).iter().next_back()?.to_str().ok()?;
+        value.rsplit(',').next()?.trim().parse().ok()
+    };
+    if let Some(address) = last("x-forwarded-for").or_else(|| last("x-real-ip")) {
+        return Some(Place::of(address));
+    }
+    let is_counted =
+        world.config.borrow().security.rate_limit_loopback || request.headers.contains_key("forwarded");
+    is_counted.then(|| Place::of(peer))
+}
+
+fn decide(world: &World, request: &Incoming, hold: Hold) -> Decided {
+    let shows = ["authorization", "x-api-key", "sec-websocket-protocol"];
+    if shows.iter().any(|name| request.headers.contains_key(*name)) || request.path.ends_with("/auth/login") {
+        world.refresh_credentials();
+    }
     let now = world.clock.now();
     let agent = world.agent.borrow();
     let status = agent.status(now);
@@ -125,8 +156,9 @@ fn decide(world: &World, request: &Incoming) -> (Decision, Option<EventDraft>) {
         version: world.version,
         ledger_file: &world.ledger_file,
         process: facts(world, request, &http),
+        hold,
     };
-    api::respond_and_tell(
+    api::respond(
         &view,
         &Request {
             method: request.method.as_str(),
@@ -155,6 +187,7 @@ fn facts<'a>(world: &World, request: &Incoming, http: &'a Ref<'_, api::HttpCount
         users,
         sessions,
         ledger_bytes: 0,
+        throttled: world.throttle.borrow().refused(),
         http,
     };
     if request.path.ends_with("/status") || request.path.ends_with("/metrics") {

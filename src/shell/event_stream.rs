@@ -11,7 +11,7 @@ use async_io::Timer;
 use super::http::{Chunk, ChunkSource};
 use super::world::World;
 use crate::agent::ids::EventId;
-use crate::api::Follow;
+use crate::api::{Follow, Who};
 use crate::wire::event_json::push_ledger_event;
 
 /// Events of a chunk, and about how many bytes of them.
@@ -26,13 +26,14 @@ const HEAD: &str = "retry: 2000\n\n";
 pub(super) struct FollowStream {
     world: Rc<World>,
     follow: Follow,
+    who: Who,
     timer: Timer,
     is_begun: bool,
 }
 
 impl FollowStream {
-    pub(super) fn new(world: Rc<World>, follow: Follow) -> Self {
-        Self { world, follow, timer: Timer::after(KEEP_ALIVE), is_begun: false }
+    pub(super) fn new(world: Rc<World>, follow: Follow, who: Who) -> Self {
+        Self { world, follow, who, timer: Timer::after(KEEP_ALIVE), is_begun: false }
     }
 
     /// The next page behind the cursor, if the ledger has something new; empty if nothing in it passes the filter.
@@ -41,6 +42,9 @@ impl FollowStream {
         let Follow { after, filter } = &self.follow;
         if *after >= durable.seq {
             return None;
+        }
+        if !self.world.still_holds(&self.who) {
+            return Some(Chunk::End);
         }
         let page = self.world.ledger.page(*after, filter, PAGE_EVENTS, PAGE_BYTES);
         let Ok(page) = page else { return Some(Chunk::End) };

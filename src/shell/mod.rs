@@ -9,6 +9,7 @@ pub mod calls;
 pub mod client;
 pub mod clock;
 pub mod committer;
+pub mod credentials;
 pub mod dial;
 mod event_stream;
 pub mod http;

@@ -20,6 +20,7 @@ use super::calls::Calls;
 use super::client::Client;
 use super::clock::Clock;
 use super::committer::Committer;
+use super::credentials::{self, Watch};
 use super::dial::Dialer;
 use super::http::{self, Port, Service};
 use super::sense::{self, Sense};
@@ -27,13 +28,15 @@ use super::signals::{Signal, Signals};
 use super::think::{self, Around, Thinker};
 use super::tls_files::{self, TlsFault};
 use super::tools::Hands;
-use super::world::{Durable, Parts, World};
+use super::world::{Durable, Parts, World, rate_of};
 use super::ws::hub::Hub;
 use super::{log as output, state};
 use crate::agent::Agent;
 use crate::agent::input::{Input, StopReason};
 use crate::agent::memory::{FactKey, Memory};
 use crate::api::Security;
+use crate::api::access::tokens::Tokens;
+use crate::api::routes::Role;
 use crate::config::Config;
 use crate::ledger::{self, ChildResult, Ledger, OpenError};
 use crate::wire::aiwm;
@@ -60,6 +63,8 @@ pub struct Start {
 pub enum StartFault {
     /// The state directory or what is in it.
     State(PathBuf, io::Error),
+    /// Callers from beyond this machine are let in, and nobody has a credential. What to do.
+    Open(String),
     /// The ledger.
     Ledger(OpenError),
     /// The certificates of the port or of authorities, or the port's key.
@@ -74,6 +79,7 @@ impl fmt::Display for StartFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::State(path, error) => write!(f, "state directory {}: {error}", path.display()),
+            Self::Open(what) => f.write_str(what),
             Self::Ledger(error) => error.fmt(f),
             Self::Tls(fault) => fault.fmt(f),
             Self::Bind(address, error) => write!(f, "cannot listen at {address}: {error}"),
@@ -112,6 +118,8 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
     let at_state = |error| StartFault::State(dir.clone(), error);
     state::ensure_dir(&dir).map_err(at_state)?;
     let own_secret = state::first_start_secret(&dir).map_err(at_state)?;
+    credentials::check_open(config).map_err(StartFault::Open)?;
+    let watch = Watch::new(&dir);
     let (ledger, memory) = open_ledger(config, &start.program)?;
     let ledger = Arc::new(ledger);
     let address = (config.server.host, config.server.port).into();
@@ -123,6 +131,8 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
     }
     let mut security = security_of(config);
     security.token.get_or_insert(own_secret);
+    security.keys = credentials::keys(&dir, config).map_err(at_state)?;
+    security.tokens = credentials::tokens_or_none(&dir);
     let clock = Clock::new();
     let seed = state::seed().map_err(|error| StartFault::System("random numbers", error))?;
     let agent = Agent::new(setup, memory, seed, clock.now());
@@ -147,6 +157,7 @@ fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
         ledger_file: config.ledger.path.display().to_string(),
         config: config.clone(),
         security,
+        watch,
         version: start.version,
         committer,
         calls,
@@ -197,12 +208,21 @@ fn run_child(program: &[OsString], words: &[&OsStr]) -> ChildResult {
     }
 }
 
+/// The role of a word of the config; `none` is that of everybody.
+fn role_of(word: &str) -> Role {
+    Role::parse(word).unwrap_or(Role::Open)
+}
+
 fn security_of(config: &Config) -> Security {
     let mut host_names: Vec<String> = state::host_name().into_iter().collect();
     host_names.extend(host_names.first().map(|name| format!("{name}.local")));
     Security {
         token: config.security.token.clone(),
         api_key: config.security.api_key.clone(),
+        api_key_role: role_of(&config.security.api_key_role),
+        loopback_role: role_of(&config.security.loopback_role),
+        keys: Vec::new(),
+        tokens: Tokens::default(),
         webhook_secrets: config.security.webhook_secrets.clone(),
         host_names,
     }
@@ -308,9 +328,23 @@ fn reload(world: &World, start: &Start) {
     let mut setup = config.setup.clone();
     setup.identity.port = world.agent.borrow().setup().identity.port;
     let mut security = security_of(&config);
-    let own_secret = world.security.borrow().token.clone();
+    let dir = state::dir_of(&start.config.ledger.path);
+    let (own_secret, kept) = match state::first_start_secret(&dir) {
+        Ok(secret) => (Some(secret), None),
+        Err(error) => (None, Some(error)),
+    };
+    if let Some(error) = kept {
+        log::error!("token_unreadable why=\"{error}\"");
+    }
     security.token = security.token.or(own_secret);
+    let keys = credentials::keys(&dir, &config).unwrap_or_else(|error| {
+        log::error!("signing_keys_unreadable kept=true why=\"{error}\"");
+        world.security.borrow().keys.clone()
+    });
+    security.keys = keys;
+    security.tokens = credentials::tokens_or_none(&dir);
     *world.security.borrow_mut() = security;
+    world.throttle.borrow_mut().set_rate(rate_of(&config));
     *world.config.borrow_mut() = config;
     world.feed(Input::Reconfigured(Box::new(setup)));
     world.tell_servers();

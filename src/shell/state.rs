@@ -12,9 +12,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::agent::setup::Secret;
+use crate::wire::jwt::KEY_BYTES_MIN;
 
 /// Name of the secret's file in the state directory.
 pub const TOKEN_FILE: &str = "token";
+/// Name of the file with the keys of JSON Web Tokens in the state directory.
+pub const KEYS_FILE: &str = "signing_keys";
+/// Most keys in it, the newest first.
+pub const KEYS_MAX: usize = 2;
 /// Bytes of randomness in a secret made here; it is written as twice as many hex digits.
 const SECRET_BYTES: usize = 32;
 /// Shortest secret that is taken from the file, in bytes: someone may have put an own one there.
@@ -49,30 +54,55 @@ pub fn ensure_dir(dir: &Path) -> io::Result<()> {
 /// The file cannot be read or made, belongs to somebody else, or holds no usable secret (16 to 1,024 printable
 /// characters without spaces).
 pub fn first_start_secret(dir: &Path) -> io::Result<Secret> {
-    let path = dir.join(TOKEN_FILE);
+    let mut secrets = secrets_in(dir, TOKEN_FILE, SECRET_TEXT_MIN, 1)?;
+    Ok(secrets.swap_remove(0))
+}
+
+/// The keys of JSON Web Tokens, 1 to `KEYS_MAX`, the newest first: read from `signing_keys`, the first one made there at the
+/// first start, as the secret of this installation is.
+///
+/// # Errors
+/// As `first_start_secret`; a key has 32 characters or more.
+pub fn signing_secrets(dir: &Path) -> io::Result<Vec<Secret>> {
+    secrets_in(dir, KEYS_FILE, KEY_BYTES_MIN, KEYS_MAX)
+}
+
+/// A secret that nobody has seen.
+///
+/// # Errors
+/// The kernel gives no randomness.
+pub fn new_secret() -> io::Result<Secret> {
+    let mut bytes = [0; SECRET_BYTES];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(Secret(bytes.iter().flat_map(|byte| hex(*byte)).collect()))
+}
+
+fn secrets_in(dir: &Path, name: &str, text_min: usize, lines_max: usize) -> io::Result<Vec<Secret>> {
+    let path = dir.join(name);
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
         Ok(file) => fill(file, dir),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_secret(&path, dir),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            read_secrets(&path, dir, text_min, lines_max)
+                .map_err(|error| io::Error::new(error.kind(), format!("{name} file: {error}")))
+        }
         Err(error) => Err(error),
     }
 }
 
-fn fill(mut file: File, dir: &Path) -> io::Result<Secret> {
-    let mut bytes = [0; SECRET_BYTES];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    let text: String = bytes.iter().flat_map(|byte| hex(*byte)).collect();
-    file.write_all(text.as_bytes())?;
+fn fill(mut file: File, dir: &Path) -> io::Result<Vec<Secret>> {
+    let secret = new_secret()?;
+    file.write_all(secret.0.as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()?;
     File::open(dir)?.sync_all()?;
-    Ok(Secret(text))
+    Ok(vec![secret])
 }
 
 fn hex(byte: u8) -> [char; 2] {
     [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
 }
 
-fn read_secret(path: &Path, dir: &Path) -> io::Result<Secret> {
+fn read_secrets(path: &Path, dir: &Path, text_min: usize, lines_max: usize) -> io::Result<Vec<Secret>> {
     let file = OpenOptions::new().read(true).open(path)?;
     let about = file.metadata()?;
     if !about.is_file() {
@@ -83,25 +113,37 @@ fn read_secret(path: &Path, dir: &Path) -> io::Result<Secret> {
         return fill(OpenOptions::new().write(true).open(path)?, dir);
     }
     if about.mode() & 0o077 != 0 {
-        log::warn!("token_readable_by_others mode={:o} closed=true", about.mode() & 0o777);
+        log::warn!(
+            "secret_readable_by_others file=\"{}\" mode={:o} closed=true",
+            path.display(),
+            about.mode() & 0o777
+        );
         file.set_permissions(Permissions::from_mode(0o600))?;
     }
     let mut text = String::new();
-    file.take(SECRET_TEXT_MAX as u64 + 1).read_to_string(&mut text)?;
-    let secret = text.trim_end_matches(['\r', '\n']);
-    if !(SECRET_TEXT_MIN..=SECRET_TEXT_MAX).contains(&secret.len()) {
-        return Err(invalid("must hold 16 to 1024 characters; remove it to have a new one made"));
+    file.take((SECRET_TEXT_MAX * KEYS_MAX) as u64 + 4).read_to_string(&mut text)?;
+    let secrets: Vec<&str> =
+        text.trim_end_matches(['\r', '\n']).split('\n').map(|line| line.trim_end_matches('\r')).collect();
+    if secrets.len() > lines_max {
+        return Err(invalid("holds too many lines"));
     }
-    if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !secrets.iter().all(|secret| (text_min..=SECRET_TEXT_MAX).contains(&secret.len())) {
+        return Err(invalid(if text_min == SECRET_TEXT_MIN {
+            "must hold 16 to 1024 characters; remove it to have a new one made"
+        } else {
+            "must hold 32 to 1024 characters in a line; remove it to have a new one made"
+        }));
+    }
+    if !secrets.iter().flat_map(|secret| secret.bytes()).all(|byte| byte.is_ascii_graphic()) {
         return Err(invalid(
             "holds a space or a character that cannot be typed; remove it to have a new one made",
         ));
     }
-    Ok(Secret(secret.to_owned()))
+    Ok(secrets.into_iter().map(|secret| Secret(secret.to_owned())).collect())
 }
 
 fn invalid(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("token file {why}"))
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 /// A seed for jitter and correlation ids.
@@ -257,9 +299,14 @@ mod tests {
     #[test]
     fn a_damaged_file_is_refused_and_left_as_it_is() {
         let dir = Dir::new("damaged");
-        for bad in
-            ["short", "sixteen characters with spaces", &"x".repeat(2_000), "\u{fc}mlaut-umlaut-umlaut", "\n"]
-        {
+        for bad in [
+            "short",
+            "0123456789abcdef\n0123456789abcdef",
+            "sixteen characters with spaces",
+            &"x".repeat(2_000),
+            "\u{fc}mlaut-umlaut-umlaut",
+            "\n",
+        ] {
             fs::write(dir.token(), bad).expect("written");
             let error = first_start_secret(&dir.0).expect_err(bad);
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{bad}");

@@ -16,6 +16,7 @@ use super::bus::Links;
 use super::calls::Calls;
 use super::clock::Clock;
 use super::committer::{Commits, Committer};
+use super::credentials::Watch;
 use super::http::Port;
 use super::sense::Sense;
 use super::think::{Around, Thinker};
@@ -31,7 +32,7 @@ use crate::agent::limits::FETCH_SCAN_MAX;
 use crate::agent::memory::Write;
 use crate::agent::time::Wall;
 use crate::agent::{Agent, Now};
-use crate::api::{HttpCounters, Scene, Security};
+use crate::api::{Hold, HttpCounters, Place, Rate, Scene, Security, Shown, Throttle, Who};
 use crate::config::Config;
 use crate::ledger::{Fetched, Ledger, Page, ReadFault};
 use crate::wire::{self, CallResult};
@@ -44,6 +45,8 @@ pub struct World {
     pub(super) ledger_file: String,
     pub(super) config: RefCell<Config>,
     pub(super) security: RefCell<Security>,
+    pub(super) throttle: RefCell<Throttle>,
+    watch: Watch,
     pub(super) version: &'static str,
     pub(super) http: RefCell<HttpCounters>,
     pub(super) links: Links,
@@ -80,6 +83,8 @@ pub struct Parts {
     pub config: Config,
     /// Who may what.
     pub security: Security,
+    /// The files of that.
+    pub watch: Watch,
     /// Of the program.
     pub version: &'static str,
     /// The thread that waits for the disk.
@@ -119,8 +124,10 @@ impl World {
             agent: RefCell::new(parts.agent),
             ledger: parts.ledger,
             ledger_file: parts.ledger_file,
+            throttle: RefCell::new(Throttle::new(rate_of(&parts.config))),
             config: RefCell::new(parts.config),
             security: RefCell::new(parts.security),
+            watch: parts.watch,
             version: parts.version,
             http: RefCell::default(),
             links: parts.links,
@@ -276,8 +283,14 @@ impl World {
         }
     }
 
-    fn on_call_done(&self, id: CallId, result: CallResult) {
+    fn on_call_done(&self, id: CallId, mut result: CallResult) {
         let Some((correlation, call)) = self.in_flight.borrow_mut().remove(&id) else { return };
+        if let Ok(reply) = &mut result
+            && reply.status >= 400
+            && let Some(aiwm) = &self.agent.borrow().setup().aiwm
+        {
+            wire::words::mask(&mut reply.body, &aiwm.agent_secret.0);
+        }
         tell_call(correlation, &call, &result);
         let (outcome, date) = wire::decode(&call, result);
         let is_connect = matches!(call, Call::AiwmConnect);
@@ -376,6 +389,39 @@ impl World {
         self.ledger.page(after, filter, limit, bytes_max)
     }
 
+    /// Reads tokens and keys again that somebody has changed, at most once a second.
+    pub(super) fn refresh_credentials(&self) {
+        self.watch.refresh(self.clock.now().mono, &self.config.borrow(), &self.security);
+    }
+
+    /// Whether what somebody's right rests on is still there.
+    pub(super) fn still_holds(&self, who: &Who) -> bool {
+        if who.root.is_none() && who.expires_s.is_none() {
+            return true;
+        }
+        self.refresh_credentials();
+        self.with_scene(|scene| who.still_holds(scene.security, scene.status))
+    }
+
+    /// What holds a credential from there.
+    pub(super) fn look(&self, place: Option<Place>) -> Hold {
+        let look = |place| self.throttle.borrow().look(self.clock.now().mono, place);
+        place.map(look).unwrap_or_default()
+    }
+
+    /// Counts a request from there; what holds it.
+    pub(super) fn admit(&self, place: Option<Place>) -> Hold {
+        let admit = |place| self.throttle.borrow_mut().admit(self.clock.now().mono, place);
+        place.map(admit).unwrap_or_default()
+    }
+
+    /// Counts what came of a request from there.
+    pub(super) fn note(&self, place: Option<Place>, shown: Shown) {
+        if let Some(place) = place {
+            self.throttle.borrow_mut().note(self.clock.now().mono, place, shown);
+        }
+    }
+
     /// Shows what a socket's talk may look at.
     pub(super) fn with_scene<T>(&self, f: impl FnOnce(Scene<'_>) -> T) -> T {
         let agent = self.agent.borrow();
@@ -431,6 +477,11 @@ impl Around for World {
     fn feed(&self, input: Input) {
         World::feed(self, input);
     }
+}
+
+/// `security.rate_limit_requests` in `security.rate_limit_window`.
+pub(super) fn rate_of(config: &Config) -> Rate {
+    Rate { requests: config.security.rate_limit_requests, window_s: config.security.rate_limit_window_s }
 }
 
 /// The caller went away before its answer came.

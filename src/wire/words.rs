@@ -18,6 +18,19 @@ pub fn one_line(text: &str, max: usize) -> String {
     out
 }
 
+/// Overwrites with stars every part of `body`, of 8 bytes or more, that is also a part of `secret`: some peers say in an error what
+/// they were shown. A shorter secret is a placeholder, or a word like any other.
+pub fn mask(body: &mut [u8], secret: &str) {
+    const PART_BYTES: usize = 8;
+    let secret = secret.as_bytes();
+    let parts: Vec<usize> = (0..(body.len() + 1).saturating_sub(PART_BYTES))
+        .filter(|at| secret.windows(PART_BYTES).any(|part| part == &body[*at..at + PART_BYTES]))
+        .collect();
+    for at in parts {
+        body[at..at + PART_BYTES].fill(b'*');
+    }
+}
+
 /// Whether a character moves the pen instead of leaving ink: controls, and those that turn the direction of writing.
 pub(super) fn is_unprintable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -36,6 +49,24 @@ pub fn cut(text: &str, max: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_peer_says_again_of_a_secret_is_masked_whole_or_in_part() {
+        let masked = |body: &str, secret: &str| {
+            let mut body = body.as_bytes().to_vec();
+            mask(&mut body, secret);
+            String::from_utf8(body).unwrap()
+        };
+        let secret = "sk-0123456789abcdef";
+        assert_eq!(masked("no sk-0123456789abcdef!", secret), "no *******************!");
+        assert_eq!(
+            masked("sk-01234 and 9abcdef, and 89abcdef", secret),
+            "******** and 9abcdef, and ********"
+        );
+        assert_eq!(masked("nothing", secret), "nothing");
+        assert_eq!(masked("a pw is a pw", "pw"), "a pw is a pw");
+        assert_eq!((masked("", "pw"), masked("x", "")), (String::new(), "x".to_owned()));
+    }
 
     #[test]
     fn foreign_text_becomes_one_bounded_line() {

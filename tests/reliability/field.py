@@ -117,9 +117,11 @@ class Agent(processes.Agent):
         self.port = next(PORTS)
         host = 'host = "0.0.0.0"\n' if is_open else ""
         tls = f'tls_cert = "{TLS_FOLDER}/server.pem"\ntls_key = "{TLS_FOLDER}/server.key"\n' if is_tls else ""
-        token = f'[security]\ntoken = "{TOKEN}"\n' if is_open else ""
+        # Without the limit of requests: it would answer for the program before anything is seen of it. The part `access` has it.
+        security = "[security]\nrate_limit_requests = 0\n" + (f'token = "{TOKEN}"\n' if is_open else "")
+        more = more.replace("[security]\n", security) if "[security]\n" in more else security + more
         self.config.write_text(
-            f'[server]\n{host}port = {self.port}\n{tls}{token}[ledger]\npath = "{self.ledger}"\n{ledger}\n[log]\nlevel = "{level}"\n{more}\n'
+            f'[server]\n{host}port = {self.port}\n{tls}[ledger]\npath = "{self.ledger}"\n{ledger}\n[log]\nlevel = "{level}"\n{more}\n'
         )
 
     def is_alive(self):

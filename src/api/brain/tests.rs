@@ -142,7 +142,8 @@ fn who_asks_is_told_apart_by_credential() {
     assert_eq!(caller(ask()), "loopback");
     assert_eq!(caller(ask().with("authorization", "Bearer sk-of-a-program")), "loopback");
     assert_eq!(caller(ask().with("authorization", &bearer)), "token");
-    assert_eq!(caller(ask().afar().with("x-api-key", "second-key")), "api_key");
+    assert_eq!(caller(ask().with("x-api-key", "second-key")), "api_key");
+    assert_eq!(asked(&ask().afar().with("x-api-key", "second-key")).expect_err("it may look").status, 403);
     assert_eq!(asked(&ask().afar()).expect_err("nobody").status, 401);
 }
 

@@ -150,8 +150,9 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "[server]\nhost = \"0.0.0.0\"",
-        "server.host is \"0.0.0.0\": an address beyond loopback needs security.token; set it, or security.token_file, to a \
-         secret of 16 characters or more, or listen at 127.0.0.1 (config.toml line 2)\n",
+        "server.host is \"0.0.0.0\": an address beyond loopback needs a credential that somebody has; set \
+         security.token, or security.token_file, to a secret of 16 characters or more, make a token with `chainbot token create`, \
+         or listen at 127.0.0.1 (config.toml line 2)\n",
     ),
     (
         "[server]\nhost = \"::\"\n[security]\ntoken = \"tooshort\"",

@@ -10,6 +10,7 @@ use crate::agent::limits::SESSION_BYTES_MAX;
 use crate::shell::client::{Client, ClientRequest, ClientResponse};
 use crate::wire::json::Json;
 use crate::wire::openai::{Prompted, Shape};
+use crate::wire::words::mask;
 use crate::wire::{AddressGuard, HttpReply, chat, maclink, ollama, openai};
 
 /// Longest time to connect in milliseconds, however patient a provider's setup is.
@@ -147,6 +148,7 @@ async fn send(
     let (status, header) = (response.status, |name| response.header(name).map(str::to_owned));
     let (retry_after, date) = (header("retry-after"), header("date"));
     let mut reply = words(response).await.unwrap_or_default();
+    mask(&mut reply.body, &provider.api_key.0);
     (reply.status, reply.retry_after, reply.date) = (status, retry_after, date);
     Err(chat::fault_of(&reply))
 }

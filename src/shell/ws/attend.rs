@@ -22,7 +22,7 @@ use super::driver::{End, Next, Role, Socket};
 use super::hub::{Mail, Membership};
 use crate::agent::effect::IntakeAnswer;
 use crate::agent::event::Event;
-use crate::api::{Conversation, Follow, Plan, Reaction, Scene, commands};
+use crate::api::{Conversation, Follow, Place, Plan, Reaction, Scene, Shown, commands};
 use crate::shell::http::{Alarm, Seat, Share, Stream, now};
 use crate::shell::world::World;
 
@@ -39,6 +39,8 @@ const PAGE_EVENTS: usize = 16;
 const PAGE_BYTES: usize = 4 * 1024;
 /// Bytes of texts that any socket may hold; more is counted against all together.
 const FREE_BYTES: usize = 4 * 1024;
+/// Between two looks at whether a client's credential still holds.
+const HOLDS_INTERVAL: Duration = Duration::from_secs(1);
 /// Messages of one client before others have their turn.
 const TURN_MESSAGES: u32 = 16;
 
@@ -78,6 +80,8 @@ struct Attendance {
     pause_due: Option<Instant>,
     samples_seen: u64,
     peer: SocketAddr,
+    from: Option<Place>,
+    held_at: Instant,
     incoming: Option<Share>,
     incoming_bytes: usize,
     outgoing: Option<Share>,
@@ -88,13 +92,14 @@ pub(in crate::shell) async fn attend(
     world: Rc<World>,
     plan: Plan,
     seat: Seat,
-    peer: SocketAddr,
+    (peer, from): (SocketAddr, Option<Place>),
     stream: Stream,
     ahead: Vec<u8>,
 ) -> Option<Stream> {
     let kind = plan.kind.as_str();
     log::debug!("socket_opened kind={kind} peer={peer}");
     let mut attendance = Attendance::new(world, plan, seat, peer, stream, &ahead);
+    attendance.from = from;
     drop(ahead);
     let end = attendance.run().await;
     match &end {
@@ -135,6 +140,8 @@ impl Attendance {
             pause_due: None,
             samples_seen: world.samples(),
             peer,
+            from: None,
+            held_at: begun,
             incoming: None,
             incoming_bytes: 0,
             outgoing: None,
@@ -152,6 +159,7 @@ impl Attendance {
             match step {
                 Step::Came(Next::Ended(end)) => return Some(end),
                 Step::Came(next) => self.on_came(next).await,
+                Step::MaySend if self.state == State::Talking && !self.is_let_in() => {}
                 Step::MaySend => self.send(),
                 Step::Stop => self.close(1012, "restarting"),
                 Step::Due => self.on_due()?,
@@ -230,9 +238,10 @@ impl Attendance {
 
     async fn on_came(&mut self, next: Next) {
         self.is_silent = false;
-        if self.state == State::Closing {
+        if self.state == State::Closing || !self.is_let_in() {
             return;
         }
+        let was_admitted = self.talk.is_admitted();
         let reactions = match next {
             Next::Text(text) => {
                 self.was_text_quiet = false;
@@ -241,10 +250,38 @@ impl Attendance {
             Next::Binary(_) => self.world.with_scene(|scene| self.talk.on_binary(scene)),
             Next::Ping | Next::Pong | Next::StrayPong | Next::Ended(_) => return,
         };
+        if !was_admitted {
+            let shown = if self.talk.is_admitted() { Shown::Right } else { Shown::Wrong };
+            self.world.note(self.from, shown);
+        }
         if self.talk.is_admitted() && self.state == State::Talking {
             self.last_due = None;
         }
         self.react(reactions).await;
+    }
+
+    /// Before a message or an event: whether the client may still be here. A credential that was taken back or is over closes the
+    /// socket within a second of the next that would go over it.
+    fn is_let_in(&mut self) -> bool {
+        if !self.talk.is_admitted() {
+            self.world.refresh_credentials();
+            let is_held = self.world.look(self.from).guesses.is_some();
+            if is_held {
+                self.world.note(self.from, Shown::Held);
+                self.close(1013, "too many wrong credentials, come back later");
+            }
+            return !is_held;
+        }
+        let now = now();
+        if now.duration_since(self.held_at) < HOLDS_INTERVAL {
+            return true;
+        }
+        self.held_at = now;
+        let holds = self.world.still_holds(self.talk.who());
+        if !holds {
+            self.close(1008, "credential is not valid any more");
+        }
+        holds
     }
 
     async fn react(&mut self, reactions: Vec<Reaction>) {
