@@ -16,10 +16,12 @@ use chainbot::agent::limits::{
     EVENT_MESSAGE_BYTES_MAX, EVENT_TYPE_BYTES_MAX, HEAD_BYTES_MAX, SOCKET_MESSAGE_BYTES_MAX,
 };
 use chainbot::agent::time::Wall;
+use chainbot::api::access::tokens::Tokens;
 use chainbot::ledger;
 use chainbot::shell::ws::driver::{End, Next, Role, Socket};
 use chainbot::wire::chat::{Delta, Gather};
 use chainbot::wire::json::{Json, Kind, TextFault};
+use chainbot::wire::jwt::{self, Claims, Key};
 use chainbot::wire::openai::{self, Encoder, Shape};
 use chainbot::wire::{autobot, bus, bus_handshake, http_head, maclink, mcp, ollama, tools, windows};
 use futures_lite::{AsyncRead, AsyncWrite};
@@ -317,4 +319,34 @@ pub fn ledger(data: &[u8]) {
             assert!(count <= record.len(), "{count} records in {} bytes", record.len());
         }
     }
+}
+
+/// JSON Web Tokens: what is taken is signed by one of the keys, in one spelling, and made again it says the same.
+pub fn jwt(data: &[u8]) {
+    let keys = [Key::new(&[5; 32]), Key::new(&[6; 32])];
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(claims) = jwt::verify(text, &keys) {
+        assert!(text.len() <= jwt::JWT_BYTES_MAX && claims.name.len() <= jwt::CLAIM_BYTES_MAX);
+        assert_eq!(jwt::verify(&jwt::encode(&claims, &keys[0]), &keys), Ok(claims));
+    }
+    // The claims alone, signed whatever they say, are read without a panic, and nothing of them becomes another token.
+    let claims = Claims {
+        name: text.chars().filter(char::is_ascii_graphic).take(64).collect(),
+        role: "viewer".to_owned(),
+        expires_s: i64::try_from(data.len()).unwrap_or(0),
+        ..Claims::default()
+    };
+    let made = jwt::encode(&claims, &keys[1]);
+    let read = jwt::verify(&made, &keys);
+    assert_eq!(read.is_ok(), !claims.name.is_empty(), "{claims:?}");
+    assert!(jwt::verify(&made, &keys[..1]).is_err());
+}
+
+/// The file of tokens: what is read of it is written as it is read, and what does not fit is no token.
+pub fn tokens(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let tokens = Tokens::parse(&text);
+    let again = Tokens::parse(&tokens.text());
+    assert_eq!((again.list(), again.damaged().len()), (tokens.list(), 0));
+    assert_eq!(tokens.find_key(&text), None, "nobody has the key of a hash");
 }

@@ -191,6 +191,16 @@ fn a_record_that_can_be_read_is_one_that_was_written() {
 }
 
 #[test]
+fn a_token_that_is_taken_was_signed() {
+    fuzz("jwt", targets::jwt);
+}
+
+#[test]
+fn a_line_that_does_not_fit_is_no_token() {
+    fuzz("tokens", targets::tokens);
+}
+
+#[test]
 fn whatever_happens_to_the_agent_keeps_its_rules() {
     fuzz_for("agent", script::live, number_from("FUZZ_ROUNDS").unwrap_or(ROUNDS) / ROUNDS_OF_A_WORLD);
 }
