@@ -641,6 +641,17 @@ fn a_turn_that_does_not_come_is_answered_503() {
 }
 
 #[test]
+fn a_burst_of_clients_waits_to_be_accepted() {
+    let listener = bind("127.0.0.1", 0).unwrap().remove(0);
+    let address = listener.get_ref().local_addr().unwrap();
+    let kept = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    let burst = kept.trim().parse::<usize>().unwrap().min(400);
+    // Nobody accepts meanwhile: who is not kept by the kernel has to try again.
+    let waiting: Vec<_> = (0..burst).map(|_| TcpStream::connect_timeout(&address, PATIENCE / 20)).collect();
+    assert_eq!(waiting.iter().filter(|client| client.is_err()).count(), 0);
+}
+
+#[test]
 fn one_address_gets_its_share_and_the_last_seat_is_for_loopback() {
     let limits =
         Limits { loopback_exempt: false, connections_per_address_max: 2, head_time_max: PATIENCE, ..quick() };

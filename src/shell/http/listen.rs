@@ -16,7 +16,7 @@ use super::connection::attend;
 use super::port::Port;
 use super::refusal::NO_SEAT;
 use super::service::Service;
-use crate::agent::limits::KERNEL_BUFFER_BYTES;
+use crate::agent::limits::{BACKLOG_MAX, KERNEL_BUFFER_BYTES};
 
 /// How long nothing is accepted after the system could not give a socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -36,6 +36,7 @@ pub fn bind(host: &str, port: u16) -> io::Result<Vec<Async<TcpListener>>> {
         match TcpListener::bind((address.ip(), port)) {
             Ok(listener) => {
                 bound_kernel_buffers(&listener);
+                deepen_backlog(&listener);
                 port = listener.local_addr()?.port();
                 listeners.push(Async::new(listener)?);
             }
@@ -50,6 +51,11 @@ pub fn bind(host: &str, port: u16) -> io::Result<Vec<Async<TcpListener>>> {
 fn bound_kernel_buffers(listener: &TcpListener) {
     let _ = sockopt::set_socket_send_buffer_size(listener, KERNEL_BUFFER_BYTES);
     let _ = sockopt::set_socket_recv_buffer_size(listener, KERNEL_BUFFER_BYTES);
+}
+
+/// The standard library asks for 128, which a burst of clients fills while one is served. A kernel that declines keeps that.
+fn deepen_backlog(listener: &TcpListener) {
+    let _ = rustix::net::listen(listener, BACKLOG_MAX);
 }
 
 fn is_family_missing(error: &io::Error) -> bool {
