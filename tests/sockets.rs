@@ -255,6 +255,18 @@ fn windows_hear_broadcasts_and_are_counted() {
 }
 
 #[test]
+fn who_changes_something_is_in_the_log_without_the_secrets_that_came_with_it() {
+    let world = World::started("");
+    let body = r#"{"a":{"api_key":"k-of-someone"},"b":"Bearer k-of-someone"}"#;
+    let path = "/api/ws/broadcast/chat?message_type=alert";
+    assert_eq!(client::post(world.address, path, &[], body).unwrap().status, 200);
+    let events = client::get(world.address, "/api/events?type=audit").unwrap().body;
+    let wanted = r#"{"who":"loopback","role":"admin","what":"window.broadcast","on":"chat","from":"127.0.0.1","details":{"a":{"api_key":"***"},"b":"Bearer ***"}}"#;
+    assert!(events.contains(wanted), "{events}");
+    assert!(!events.contains("k-of-someone"), "{events}");
+}
+
+#[test]
 fn no_more_sockets_than_places_are_opened_and_http_goes_on() {
     let world = World::started("[websocket]\nmax_connections = 2\n");
     let (first, _second) = (world.open("/ws-test"), world.open("/ws-test"));
