@@ -13,6 +13,14 @@ use crate::peers::Answer;
 use crate::trace::note;
 use crate::world::{Flight, Happening, World};
 
+/// Whether the agent has to come back to this call until it succeeds.
+fn must_succeed(call: &Call) -> bool {
+    matches!(
+        call,
+        Call::AlexosRegister { .. } | Call::AlexosEvent { .. } | Call::AiwmConnect | Call::Hook { .. }
+    )
+}
+
 impl World {
     /// The agent makes a call.
     pub fn call(&mut self, id: CallId, correlation: CorrelationId, call: Call) {
@@ -26,7 +34,18 @@ impl World {
             request.headers.iter().any(|(name, _)| *name == "x-correlation-id"),
             "a call without X-Correlation-Id"
         );
-        let passage = self.links[&peer].passage(&mut self.rng);
+        let mut passage = self.links[&peer].passage(&mut self.rng);
+        if request.url.starts_with("https") && self.clock.is_far_off() {
+            passage.fate = Fate::FailsBefore(Fault::Tls);
+        }
+        if must_succeed(&call) {
+            let is_refused = passage.fate == Fate::FailsBefore(Fault::Tls) && self.clock.is_far_off();
+            if is_refused {
+                self.unbelieved.insert(peer)
+            } else {
+                self.unbelieved.remove(&peer)
+            };
+        }
         let boot = self.boots;
         self.take_off(Flight { boot, id, peer, call, request, passage, is_answered: false });
     }

@@ -62,6 +62,11 @@ impl Clock {
         self.boot_at += ms;
     }
 
+    /// Whether the calendar is so wrong that no certificate is valid by it.
+    pub fn is_far_off(&self) -> bool {
+        self.wrong_by_ms.abs() > 300 * 86_400_000
+    }
+
     /// A time source answers.
     pub fn sync(&mut self) {
         self.wrong_by_ms = 0;

@@ -15,6 +15,8 @@ const MINUTE_MS: u64 = 60_000;
 const PEERS_BOUND_MS: u64 = 32 * MINUTE_MS;
 /// A webhook that failed for two hours is tried again within five, and again if the process was too busy.
 const HOOKS_BOUND_MS: u64 = 7 * 60 * MINUTE_MS;
+/// Whoever was not believed under a wrong calendar is tried again so soon after it was set.
+const CLOCK_BOUND_MS: u64 = MINUTE_MS;
 /// How long good things must stay good.
 const STAYS_MS: u64 = 12 * MINUTE_MS;
 /// A webhook's schedule waits for a day at most: by then every reader has the whole log behind it.
@@ -25,8 +27,19 @@ const IDLE_MS: u64 = 6 * MINUTE_MS;
 impl World {
     /// Everything works from here on, and everything must come right.
     pub fn heal_and_demand(&mut self) {
+        let (setup, boots) = (self.setup.clone(), self.boots);
+        let unbelieved = std::mem::take(&mut self.unbelieved);
         self.heal();
         let healed_at = self.now;
+        if self.setup == setup && self.boots == boots {
+            self.unbelieved = unbelieved;
+            self.run_for(CLOCK_BOUND_MS);
+            assert!(
+                self.unbelieved.is_empty(),
+                "a minute after the clock was set: {:?} not tried",
+                self.unbelieved
+            );
+        }
         while let Some(wrong) = self.wrong_with_peers() {
             assert!(self.now < healed_at + PEERS_BOUND_MS, "half an hour after healing: {wrong}");
             self.run_for(5_000);

@@ -1,7 +1,7 @@
 //! One world: virtual time, a queue of what will happen, a board that runs the agent, and everybody around it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use chainbot::agent::event::EventFilter;
 use chainbot::agent::ids::{CallId, Destination, LinkId, RequestId, Seq, Ticket};
@@ -133,6 +133,8 @@ pub struct World {
     pub bus: Bus,
     /// AIWM.
     pub aiwm: Option<Aiwm>,
+    /// Peers whose certificate was refused at the last call that has to succeed, because the calendar was wrong.
+    pub unbelieved: BTreeSet<Peer>,
     /// The `[[webhooks]]`.
     pub receivers: Vec<Receiver>,
     /// Calls on their way.
@@ -214,6 +216,7 @@ impl World {
             alexos: plan.alexos.map(Alexos::new),
             bus: Bus::default(),
             aiwm: plan.aiwm.map(Aiwm::new),
+            unbelieved: BTreeSet::new(),
             receivers: (0..plan.hooks).map(|_| Receiver::new()).collect(),
             links,
             setup,
