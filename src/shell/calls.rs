@@ -31,6 +31,8 @@ const STACK_BYTES: usize = 192 * 1024;
 const BUFFER_BYTES: usize = 8 * 1024;
 /// Largest head of an answer in bytes: one less than the buffer, so that a larger one is told from a broken connection.
 const REPLY_HEAD_BYTES_MAX: usize = BUFFER_BYTES - 1;
+/// How much of an answer is read at once, in bytes.
+const PIECE_BYTES: usize = 4 * 1024;
 /// How much is kept of an answer that is only looked at for its status and a few words, in bytes. The rest is not read.
 const WORDS_BYTES_MAX: u64 = 4 * 1024;
 
@@ -183,10 +185,26 @@ fn whole_body(body: ureq::Body) -> Result<Vec<u8>, ureq::Error> {
     if announced > REPLY_BYTES_MAX as u64 {
         return Err(too_large());
     }
+    let mut reader = body.into_reader();
     let mut bytes = Vec::new();
-    // One byte beyond the limit tells "too large" from "just fits".
-    body.into_reader().take(REPLY_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(ureq::Error::from)?;
-    if bytes.len() > REPLY_BYTES_MAX { Err(too_large()) } else { Ok(bytes) }
+    let mut piece = [0; PIECE_BYTES];
+    loop {
+        let n = match reader.read(&mut piece) {
+            Ok(0) => return Ok(bytes),
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(ureq::Error::from(error)),
+        };
+        let wanted = bytes.len() + n;
+        if wanted > REPLY_BYTES_MAX {
+            return Err(too_large());
+        }
+        // Doubled as ever, but not beyond what may come: answers without end in all helper threads would take twice that.
+        if wanted > bytes.capacity() {
+            bytes.reserve_exact(wanted.next_power_of_two().min(REPLY_BYTES_MAX) - bytes.len());
+        }
+        bytes.extend_from_slice(&piece[..n]);
+    }
 }
 
 /// What an error of ureq means. Under TLS, bytes that make no sense come as `InvalidData`: a certificate that is not
