@@ -14,6 +14,7 @@ use chainbot::agent::setup::{Secret, Setup};
 use chainbot::agent::status::LedgerStatus;
 use chainbot::agent::time::{Trust, Wall};
 use chainbot::api::{self, Decision, HttpCounters, ProcessFacts, Request, Security, View};
+use chainbot::config;
 use chainbot::wire::json::{Json, Kind};
 use chainbot::wire::standard_webhooks::{self, Key, SignedHeaders};
 use chainbot::wire::webhook::{self, WebhookKind};
@@ -252,4 +253,41 @@ pub fn texts(data: &[u8]) {
         assert!(json.get(&name).is_some_and(|found| found.kind() == value.kind()
             || json.fields().filter(|(other, _)| *other == name).count() > 1));
     }
+}
+
+/// Config files, and the environment in what follows the first NUL, a variable in a line: a fault names what is wrong, in a line
+/// that is there; what is taken is shown without the secrets.
+pub fn config(data: &[u8]) {
+    let Ok(all) = std::str::from_utf8(data) else { return };
+    let (file, variables) = all.split_once('\0').unwrap_or((all, ""));
+    let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let environment: Vec<(String, String)> = variables.lines().filter_map(pair).collect();
+    let read = config::read(&config::Inputs {
+        file: Some(("f", file)),
+        environment: &environment,
+        read: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        state_dir: None,
+        own_addresses: &[],
+        hostname: "board",
+        built_at: Wall(5),
+    });
+    match read {
+        Ok(config) => {
+            let shown = config::show_json(&config.with_controller(&[]));
+            assert!(Json::parse(shown.as_bytes()).is_ok(), "{shown}");
+            let secrets = [&config.security.token, &config.security.api_key, &config.security.secret_key];
+            for secret in secrets.into_iter().flatten().filter(|secret| !shown_anyway(file, &secret.0)) {
+                assert!(!shown.contains(&secret.0), "{shown}");
+            }
+        }
+        Err(faults) => {
+            assert!(!faults.is_empty());
+            assert!(!config::faults_text(&faults).is_empty());
+        }
+    }
+}
+
+/// Whether the file says it also where it is no secret.
+fn shown_anyway(file: &str, secret: &str) -> bool {
+    file.matches(secret).count() != 1 || config::docs_text().contains(secret)
 }

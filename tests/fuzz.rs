@@ -229,3 +229,8 @@ fn what_peers_answer_is_bounded_and_comes_back_from_the_ledger() {
 fn what_is_read_can_be_written_and_read_again() {
     fuzz("texts", targets::port::texts);
 }
+
+#[test]
+fn a_config_is_taken_or_its_faults_are_told_and_secrets_stay() {
+    fuzz_for("config", targets::port::config, number_from("FUZZ_ROUNDS").unwrap_or(ROUNDS) / 10);
+}

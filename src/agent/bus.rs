@@ -380,13 +380,14 @@ impl Bus {
     }
 
     /// Nothing that goes out was found up to `upto`, or the ledger could not be read.
-    pub fn on_nothing(&mut self, now: Mono, upto: Seq, failed: bool) {
+    pub fn on_nothing(&mut self, now: Mono, upto: Seq, durable: Seq, failed: bool) {
         let Some(open) = take_fetching(&mut self.fetching, &mut self.state) else { return };
         if failed {
             open.readable_at = now.plus(SECOND_MS);
             return;
         }
-        open.read = open.read.max(upto);
+        // Nothing at all behind it: the places up to the end were never given to an event.
+        open.read = if upto > open.read { upto } else { open.read.max(durable) };
         if open.batch_events == 0 && open.awaited.is_none() {
             self.confirmed = Some(open.read);
         }

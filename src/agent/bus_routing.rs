@@ -95,7 +95,9 @@ impl Agent {
             self.counters.answers_dropped += 1;
             return;
         };
-        let Some(event) = event.filter(|_| !failed) else { return bus.on_nothing(now, upto, failed) };
+        let Some(event) = event.filter(|_| !failed) else {
+            return bus.on_nothing(now, upto, self.journal.durable(), failed);
+        };
         let seq = event.seq;
         let bytes = event.kind.len() + event.message.len() + event.metadata.0.len();
         if let Some(link) = bus.on_fetched(seq, bytes) {

@@ -14,7 +14,7 @@ use super::backoff::Backoff;
 use super::event::EventFilter;
 use super::ids::{CallId, Destination, Seq};
 use super::input::{Fault, Verdict};
-use super::limits::{BACKOFF_MAX_MS, CLOCK_RETRY_MS, CURSOR_LAG_MAX_MS};
+use super::limits::{BACKOFF_MAX_MS, CURSOR_LAG_MAX_MS};
 use super::memory::Write;
 use super::rng::Rng;
 use super::status::DestinationStatus;
@@ -289,8 +289,8 @@ impl Delivery {
         rng: &mut Rng,
     ) -> Change {
         self.last_fault = Some(fault.to_string());
-        if fault == Fault::Clock {
-            self.enter(State::Waiting { until: now.plus(rng.jittered(CLOCK_RETRY_MS)) }, "clock");
+        if let Some(wait) = fault.own_wait_ms() {
+            self.enter(State::Waiting { until: now.plus(rng.jittered(wait)) }, "not the peer's fault");
             return Change::Retried;
         }
         let place = self.attempts as usize;
@@ -401,6 +401,7 @@ impl Delivery {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::{CLOCK_RETRY_MS, LOCAL_RETRY_MS};
     use super::*;
 
     const RETRY: Verdict = Verdict::Retry { fault: Fault::Timeout, after_ms: None };
@@ -448,17 +449,19 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_under_a_clock_that_may_be_wrong_uses_up_no_try() {
-        const CLOCK: Verdict = Verdict::Retry { fault: Fault::Clock, after_ms: None };
-        for mut delivery in [hook(), delivery(Destination::Alexos)] {
-            let mut now = 0;
-            for _ in 0..1_000 {
-                assert_eq!(send(&mut delivery, now, 1, CLOCK, 0), Change::Retried);
-                let wait = delivery.deadline().expect("a wait").0 - now;
-                assert!(wait.abs_diff(CLOCK_RETRY_MS) <= CLOCK_RETRY_MS / 10, "{wait}");
-                now += wait;
+    fn what_is_not_the_peers_fault_uses_up_no_try() {
+        for (fault, plain) in [(Fault::Clock, CLOCK_RETRY_MS), (Fault::Local, LOCAL_RETRY_MS)] {
+            for mut delivery in [hook(), delivery(Destination::Alexos)] {
+                let mut now = 0;
+                for _ in 0..1_000 {
+                    let verdict = Verdict::Retry { fault, after_ms: None };
+                    assert_eq!(send(&mut delivery, now, 1, verdict, 0), Change::Retried);
+                    let wait = delivery.deadline().expect("a wait").0 - now;
+                    assert!(wait.abs_diff(plain) <= plain / 10, "{wait}");
+                    now += wait;
+                }
+                assert_eq!(delivery.attempts, 0);
             }
-            assert_eq!(delivery.attempts, 0);
         }
     }
 

@@ -4,6 +4,7 @@ use super::brain::setup::McpSetup;
 use super::brain::speech::{Question, RunId, Saying, ThoughtId, ThoughtNews, ToolResult};
 use super::event::{Event, EventDraft};
 use super::ids::{CallId, DedupeKey, Destination, EventId, LinkId, RequestId, Seq, Ticket};
+use super::limits::{CLOCK_RETRY_MS, LOCAL_RETRY_MS};
 use super::setup::{Secret, Setup};
 use super::time::Wall;
 
@@ -309,6 +310,9 @@ pub enum Fault {
     Refused,
     /// The connection broke.
     Reset,
+    /// This machine has no descriptor, thread or memory left for the call: not the peer's fault, tried again after
+    /// `limits::LOCAL_RETRY_MS`.
+    Local,
     /// The name has no address.
     Dns,
     /// The certificate is not valid (yet).
@@ -328,6 +332,16 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Time until a call is tried again that failed by no fault of the peer's, in milliseconds: no schedule counts it.
+    #[must_use]
+    pub fn own_wait_ms(self) -> Option<u64> {
+        match self {
+            Self::Clock => Some(CLOCK_RETRY_MS),
+            Self::Local => Some(LOCAL_RETRY_MS),
+            _ => None,
+        }
+    }
+
     /// The same under a clock that may be wrong.
     #[must_use]
     pub fn doubted(self) -> Self {
@@ -356,6 +370,7 @@ impl std::fmt::Display for Fault {
             Self::Timeout => "no answer in time",
             Self::Refused => "connection refused",
             Self::Reset => "connection broken",
+            Self::Local => "this machine has nothing left to call with",
             Self::Dns => "name has no address",
             Self::Tls => "certificate not accepted",
             Self::Clock => "certificate not accepted, and the clock of this machine may be wrong",

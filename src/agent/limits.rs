@@ -41,6 +41,9 @@ pub const KERNEL_BUFFER_BYTES: usize = 64 * 1024;
 /// Time until a certificate that was not accepted under a clock that may be wrong is tried again, in milliseconds. Such a try
 /// is counted by no schedule: the clock is not the peer's fault.
 pub const CLOCK_RETRY_MS: u64 = 30_000;
+/// Time until a call is tried again for which this machine had no descriptor, thread or memory left, in milliseconds. Such a try is
+/// counted by no schedule either.
+pub const LOCAL_RETRY_MS: u64 = 5_000;
 /// Connections to the open port that the kernel keeps until they are accepted, or as few as it is set to (`net.core.somaxconn`).
 /// Beyond: it drops them, and a client tries again after a second, those of this machine too.
 pub const BACKLOG_MAX: i32 = 1024;

@@ -9,8 +9,8 @@
 //! It never gives up and never floods. Once `max_registration_attempts` have failed, `attention` says so.
 
 use super::backoff::Backoff;
-use super::input::{CanonEntry, Fault, Verdict};
-use super::limits::{BACKOFF_MAX_MS, CANON_MAX, CLOCK_RETRY_MS, NOT_OFFERED_RECHECK_MS};
+use super::input::{CanonEntry, Verdict};
+use super::limits::{BACKOFF_MAX_MS, CANON_MAX, NOT_OFFERED_RECHECK_MS};
 use super::rng::Rng;
 use super::time::{Mono, Wall};
 
@@ -135,13 +135,16 @@ impl Registration {
                 return Change::Registered;
             }
             Verdict::NotOffered { status } => self.enter_not_offered(now, *status, rng),
-            Verdict::Retry { fault: Fault::Clock, .. } => {
-                self.last_fault = Some(Fault::Clock.to_string());
-                self.enter(State::Retrying { until: now.plus(rng.jittered(CLOCK_RETRY_MS)) }, "clock");
-            }
-            Verdict::Retry { fault, after_ms } => {
-                self.enter_retrying(now, fault.to_string(), after_ms.unwrap_or(0), rng);
-            }
+            Verdict::Retry { fault, after_ms } => match fault.own_wait_ms() {
+                Some(wait) => {
+                    self.last_fault = Some(fault.to_string());
+                    self.enter(
+                        State::Retrying { until: now.plus(rng.jittered(wait)) },
+                        "not the peer's fault",
+                    );
+                }
+                None => self.enter_retrying(now, fault.to_string(), after_ms.unwrap_or(0), rng),
+            },
             Verdict::Denied { status, why } | Verdict::Refused { status, why } => {
                 self.enter_retrying(now, format!("status {status}: {why}"), 0, rng);
             }
@@ -256,6 +259,8 @@ impl Registration {
 
 #[cfg(test)]
 mod tests {
+    use super::super::input::Fault;
+    use super::super::limits::CLOCK_RETRY_MS;
     use super::*;
 
     const RETRY: Verdict = Verdict::Retry { fault: Fault::Timeout, after_ms: None };

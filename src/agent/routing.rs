@@ -181,6 +181,8 @@ impl Agent {
         let delivery = &mut self.deliveries[place];
         match event {
             _ if failed => delivery.on_unreadable(now.mono, &mut self.rng),
+            // Nothing at all behind it: the places up to the end were never given to an event, after a commit was lost.
+            None if upto <= delivery.cursor() => delivery.on_nothing(now.mono, self.journal.durable()),
             None => delivery.on_nothing(now.mono, upto),
             Some(_) if is_stopping => delivery.release(),
             Some(event) => self.send(place, event),

@@ -14,7 +14,7 @@ use super::backoff::Backoff;
 use super::brain::setup::McpSetup;
 use super::effect::{BeatStatus, Call};
 use super::input::{AiwmReply, ControllerAnswer, Fault, Generation};
-use super::limits::{BACKOFF_MAX_MS, CLOCK_RETRY_MS, NOT_OFFERED_RECHECK_MS};
+use super::limits::{BACKOFF_MAX_MS, NOT_OFFERED_RECHECK_MS};
 use super::rng::Rng;
 use super::setup::{AiwmSetup, Secret};
 use super::time::{Mono, Wall};
@@ -345,10 +345,9 @@ impl Session {
             log::warn!("aiwm_connect_failed why=\"{fault}\" retry_in_ms={wait}");
             self.enter(State::Connecting { at: now.plus(wait) }, "failed");
         } else {
-            let wait = if fault == Fault::Clock {
-                rng.jittered(CLOCK_RETRY_MS)
-            } else {
-                self.slow.fail(rng).max(after)
+            let wait = match fault.own_wait_ms() {
+                Some(wait) => rng.jittered(wait),
+                None => self.slow.fail(rng).max(after),
             };
             log::warn!("aiwm_unavailable why=\"{fault}\" local=true retry_in_s={}", wait / 1_000);
             self.enter(State::Waiting { until: now.plus(wait), reason: WaitReason::Local }, "tries used up");

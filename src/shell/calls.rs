@@ -62,7 +62,7 @@ impl Calls {
     }
 
     /// Starts a call; it is answered by [`Calls::next`]. Beyond `CALLS_MAX` in flight, or if no thread can be had, the
-    /// answer is `Fault::Transport`.
+    /// answer is `Fault::Local`.
     pub fn start(&self, id: CallId, request: HttpRequest) {
         let in_flight = self.in_flight.get() + 1;
         for _ in self.threads.get()..CALLS_MAX {
@@ -70,7 +70,7 @@ impl Calls {
         }
         let is_asked =
             in_flight <= CALLS_MAX && self.threads.get() > 0 && self.jobs.try_send((id, request)).is_ok();
-        if is_asked || self.answer.try_send((id, Err(Fault::Transport))).is_ok() {
+        if is_asked || self.answer.try_send((id, Err(Fault::Local))).is_ok() {
             self.in_flight.set(in_flight);
         }
     }
@@ -218,9 +218,15 @@ fn fault_of(error: ureq::Error, over_tls: bool) -> Fault {
         Error::BodyExceedsLimit(_) | Error::LargeResponseHeader(..) => Fault::TooLarge,
         Error::Protocol(_) => Fault::Garbage,
         Error::Tls(_) | Error::Pem(_) | Error::Rustls(_) | Error::TlsRequired => Fault::Tls,
+        Error::Io(error) if is_local(&error) => Fault::Local,
         Error::Io(error) => fault_of_io(error.kind(), over_tls),
         _ => Fault::Transport,
     }
+}
+
+/// Whether this machine has no memory, descriptor or buffer left: ENOMEM, ENFILE, EMFILE, ENOBUFS.
+fn is_local(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(12 | 23 | 24 | 105))
 }
 
 fn fault_of_io(kind: io::ErrorKind, over_tls: bool) -> Fault {

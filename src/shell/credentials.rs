@@ -8,10 +8,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use super::state;
+use crate::agent::event::JsonText;
 use crate::agent::setup::Secret;
 use crate::agent::time::Mono;
 use crate::api::Security;
-use crate::api::access::tokens::{TOKENS_BYTES_MAX, Tokens};
+use crate::api::access::tokens::{TOKENS_BYTES_MAX, Token, Tokens};
+use crate::api::audit::Deed;
 use crate::config::Config;
 use crate::wire::jwt::Key;
 
@@ -162,24 +164,53 @@ impl Watch {
         Self { dir: dir.to_owned(), seen: RefCell::new(stamps(dir)), looked_at: Cell::new(None) }
     }
 
-    /// Reads again what has changed, at most once a second.
-    pub fn refresh(&self, now: Mono, config: &Config, security: &RefCell<Security>) {
+    /// Reads again what has changed, at most once a second; what somebody did to it.
+    pub fn refresh(&self, now: Mono, config: &Config, security: &RefCell<Security>) -> Vec<Deed> {
         if self.looked_at.get().is_some_and(|at| now.since(at) < LOOK_INTERVAL_MS) {
-            return;
+            return Vec::new();
         }
         self.looked_at.set(Some(now));
         let stamps = stamps(&self.dir);
         if *self.seen.borrow() == stamps {
-            return;
+            return Vec::new();
         }
         *self.seen.borrow_mut() = stamps;
+        let mut deeds = Vec::new();
+        let mut security = security.borrow_mut();
         match keys(&self.dir, config) {
-            Ok(keys) => security.borrow_mut().keys = keys,
+            Ok(keys) => {
+                if security.keys.first().map(Key::kid) != keys.first().map(Key::kid) {
+                    deeds.push(Deed::on("token.rotate", keys.first().map_or("", Key::kid)));
+                }
+                security.keys = keys;
+            }
             Err(error) => log::error!("signing_keys_unreadable kept=true why=\"{error}\""),
         }
-        security.borrow_mut().tokens = tokens_or_none(&self.dir);
-        log::info!("credentials_read tokens={}", security.borrow().tokens.list().len());
+        let tokens = tokens_or_none(&self.dir);
+        deeds.extend(deeds_between(&security.tokens, &tokens));
+        security.tokens = tokens;
+        log::info!("credentials_read tokens={}", security.tokens.list().len());
+        deeds
     }
+}
+
+/// What somebody did who made the second of the first.
+fn deeds_between(old: &Tokens, new: &Tokens) -> Vec<Deed> {
+    let deed = |what, token: &Token| {
+        let details = JsonText::of_strings(&[("id", &token.id), ("role", token.role.as_str())]);
+        Deed { what, on: token.name.clone(), details: Some(details.0) }
+    };
+    let mut deeds = Vec::new();
+    for token in new.list() {
+        let before = old.find(&token.id);
+        if before.is_none() {
+            deeds.push(deed("token.create", token));
+        }
+        if token.revoked_s.is_some() && before.is_none_or(|before| before.revoked_s.is_none()) {
+            deeds.push(deed("token.revoke", token));
+        }
+    }
+    deeds
 }
 
 /// The tokens; none of a file that cannot be read, since nobody knows which were revoked.

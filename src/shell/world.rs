@@ -32,6 +32,7 @@ use crate::agent::limits::FETCH_SCAN_MAX;
 use crate::agent::memory::Write;
 use crate::agent::time::Wall;
 use crate::agent::{Agent, Now};
+use crate::api::audit;
 use crate::api::{Hold, HttpCounters, Place, Rate, Scene, Security, Shown, Throttle, Who};
 use crate::config::Config;
 use crate::ledger::{Fetched, Ledger, Page, ReadFault};
@@ -389,9 +390,14 @@ impl World {
         self.ledger.page(after, filter, limit, bytes_max)
     }
 
-    /// Reads tokens and keys again that somebody has changed, at most once a second.
+    /// Reads tokens and keys again that somebody has changed, at most once a second, and tells who changes what.
     pub(super) fn refresh_credentials(&self) {
-        self.watch.refresh(self.clock.now().mono, &self.config.borrow(), &self.security);
+        let deeds = self.watch.refresh(self.clock.now().mono, &self.config.borrow(), &self.security);
+        for deed in deeds {
+            // Nobody waits for an answer: it is done already.
+            let (request, draft) = (self.next_request(), audit::local_draft(&deed));
+            self.feed(Input::Webhook { request, draft, dedupe: None, known: None });
+        }
     }
 
     /// Whether what somebody's right rests on is still there.

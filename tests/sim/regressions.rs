@@ -76,3 +76,10 @@ fn a_path_that_was_not_there_is_found_again_in_its_time() {
 fn a_webhook_that_comes_back_waits_for_its_old_read() {
     live(crate::power::unplugged(537_748), false).expect_right();
 }
+
+/// After a lost commit the next place is a thousand further on. A reader at the end of the log was told of nothing behind its place, and
+/// asked again at once, for ever.
+#[test]
+fn a_reader_before_a_gap_at_the_end_of_the_log_rests() {
+    live(Plan::of(234).bounded(), false).expect_right();
+}

@@ -238,7 +238,7 @@ fn an_unreadable_ledger_is_asked_again_a_second_later() {
     desk.open();
     desk.durable = 12;
     assert_eq!(desk.poll(), [Wish::Fetch { after: Seq(10) }]);
-    desk.bus.on_nothing(Mono(0), Seq(10), true);
+    desk.bus.on_nothing(Mono(0), Seq(10), Seq(10), true);
     assert_eq!(desk.poll(), []);
     assert_eq!(desk.wait(), 1_000);
     assert_eq!(desk.advance(), [Wish::Fetch { after: Seq(10) }]);
