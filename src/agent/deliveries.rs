@@ -206,12 +206,13 @@ impl Delivery {
         matches!(self.state, State::Sending { call, .. } if call == id)
     }
 
-    /// A peer answered. `path_confirmations` tells whether ALEX OS took something else since the last "not offered".
+    /// A peer answered. `path_confirmations` tells whether ALEX OS took something else since the last "not offered"; `None` over a
+    /// path that is the same for all types, where that says nothing of this one.
     pub fn on_answer(
         &mut self,
         now: Mono,
         verdict: Verdict,
-        path_confirmations: u64,
+        path_confirmations: Option<u64>,
         rng: &mut Rng,
     ) -> Change {
         let State::Sending { seq, .. } = self.state else { return Change::None };
@@ -241,12 +242,18 @@ impl Delivery {
 
     /// ALEX OS does not have the path. An event that is not offered twice, while others were taken in between, is
     /// itself the reason.
-    fn on_not_offered(&mut self, now: Mono, seq: Seq, status: u16, confirmations: u64) -> Change {
-        if matches!(self.not_offered, Some((before, at)) if before == seq && at < confirmations) {
-            return self.enter_parked(now, seq, format!("status {status}: this event type is not offered"));
-        }
-        if !matches!(self.not_offered, Some((before, _)) if before == seq) {
-            self.not_offered = Some((seq, confirmations));
+    fn on_not_offered(&mut self, now: Mono, seq: Seq, status: u16, confirmations: Option<u64>) -> Change {
+        if let Some(confirmations) = confirmations {
+            if matches!(self.not_offered, Some((before, at)) if before == seq && at < confirmations) {
+                return self.enter_parked(
+                    now,
+                    seq,
+                    format!("status {status}: this event type is not offered"),
+                );
+            }
+            if !matches!(self.not_offered, Some((before, _)) if before == seq) {
+                self.not_offered = Some((seq, confirmations));
+            }
         }
         self.last_fault = Some(format!("not offered (status {status})"));
         self.enter(State::Idle, "path not offered");
@@ -418,7 +425,7 @@ mod tests {
         assert!(delivery.is_due(Mono(now), Seq(99)), "due at {now}");
         delivery.on_fetch_started();
         delivery.on_sending(CallId(1), Seq(seq), false);
-        delivery.on_answer(Mono(now), verdict, confirmations, &mut Rng::new(5))
+        delivery.on_answer(Mono(now), verdict, Some(confirmations), &mut Rng::new(5))
     }
 
     #[test]

@@ -30,9 +30,9 @@ impl Agent {
             (Some(Some(Kind::WebhookUrlReport)), Outcome::Delivered(_)) => {}
             (Some(Some(Kind::AlexosEvent(path))), Outcome::Delivered(verdict)) => {
                 self.note_alexos(path, &verdict);
-                self.on_delivered(id, verdict);
+                self.on_delivered(id, Some(path), verdict);
             }
-            (Some(Some(Kind::Hook)), Outcome::Delivered(verdict)) => self.on_delivered(id, verdict),
+            (Some(Some(Kind::Hook)), Outcome::Delivered(verdict)) => self.on_delivered(id, None, verdict),
             (Some(Some(Kind::Connect)), Outcome::Aiwm(reply)) => self.on_connected(reply),
             (Some(Some(Kind::Beat)), Outcome::Aiwm(reply)) => self.on_beaten(reply),
             (Some(Some(Kind::Disconnect)), _) => {}
@@ -54,7 +54,8 @@ impl Agent {
                 }
             }
             Kind::Report(path) => self.on_reported(path, lost()),
-            Kind::AlexosEvent(_) | Kind::Hook => self.on_delivered(id, lost()),
+            Kind::AlexosEvent(path) => self.on_delivered(id, Some(path), lost()),
+            Kind::Hook => self.on_delivered(id, None, lost()),
             Kind::Connect => self.on_connected(none()),
             Kind::Beat => self.on_beaten(none()),
             Kind::WebhookUrlReport | Kind::Disconnect => {}
@@ -153,12 +154,14 @@ impl Agent {
         alexos.for_each(Delivery::wake);
     }
 
-    fn on_delivered(&mut self, id: CallId, verdict: Verdict) {
+    fn on_delivered(&mut self, id: CallId, path: Option<EventsPath>, verdict: Verdict) {
         let Some(place) = self.deliveries.iter().position(|delivery| delivery.is_sending(id)) else {
             self.counters.answers_dropped += 1;
             return;
         };
-        let confirmations = self.alexos.as_ref().map_or(0, |alexos| alexos.path.confirmations());
+        // The documented path names the event's type.
+        let alexos = self.alexos.as_ref().filter(|_| path != Some(EventsPath::Public));
+        let confirmations = alexos.map(|alexos| alexos.path.confirmations());
         let delivery = &mut self.deliveries[place];
         let change = delivery.on_answer(self.now.mono, verdict, confirmations, &mut self.rng);
         let destination = delivery.destination.clone();

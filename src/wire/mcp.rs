@@ -199,10 +199,8 @@ pub fn name_of(server: &str, tool: &str) -> String {
     let is_name = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     let is_clear = !server.contains("__") && !server.ends_with('_');
     // A name that looks as if it had a hash might be that of another pair.
-    let is_hashed = plain.len() > 9 && {
-        let (_, end) = plain.split_at(plain.len().saturating_sub(9));
-        end.starts_with('_') && end[1..].bytes().all(|b| b.is_ascii_hexdigit())
-    };
+    let is_hashed = plain.len() > 9
+        && matches!(plain.as_bytes()[plain.len() - 9..], [b'_', ref hash @ ..] if hash.iter().all(u8::is_ascii_hexdigit));
     if is_name(&plain) && plain.len() <= NAME_BYTES_MAX && is_clear && !is_hashed {
         return plain;
     }

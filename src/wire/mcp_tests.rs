@@ -137,3 +137,12 @@ fn a_result_becomes_text() {
     assert_eq!(outcome(json(r#"{"structuredContent":{ "a": 1 }}"#)), (true, r#"{"a":1}"#.to_owned()));
     assert_eq!(outcome(json("{}")), (true, String::new()));
 }
+
+#[test]
+fn a_name_that_is_not_ascii_is_cut_nowhere_within_a_letter() {
+    for length in 0..40 {
+        let tool = format!("a\u{664}{}", "d".repeat(length));
+        let name = name_of("server", &tool);
+        assert!(name.is_ascii() && name.len() <= 64, "{name}");
+    }
+}

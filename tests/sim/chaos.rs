@@ -189,6 +189,8 @@ impl World {
 
     /// The config is read again: with or without the last webhook, with another interval, or as it was.
     pub fn reconfigure(&mut self, is_changed: bool) {
+        // Who leaves the config is owed nothing, and who stays is called in any case.
+        self.unbelieved.clear();
         let mut setup = self.plan.setup();
         if is_changed {
             let hook = setup.hooks.pop();

@@ -83,3 +83,10 @@ fn a_webhook_that_comes_back_waits_for_its_old_read() {
 fn a_reader_before_a_gap_at_the_end_of_the_log_rests() {
     live(Plan::of(234).bounded(), false).expect_right();
 }
+
+/// The documented path was gone, something was taken over the public one, and then that was away for two minutes: the event that waited was
+/// given up as one of a type that is not offered. The public path is the same for all types.
+#[test]
+fn an_event_is_not_given_up_for_a_path_that_is_away() {
+    live(Plan::of(7429).bounded(), false).expect_right();
+}
