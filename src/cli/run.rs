@@ -21,7 +21,21 @@ pub fn run(source: Source, program: Vec<OsString>) -> Result<(), Failure> {
         version: VERSION,
         program,
     };
+    take_panics_for_a_failed_start();
     run::run(start).map_err(|fault| Failure::new(exit_of(&fault), fault))
+}
+
+/// Libraries below the agent panic where the kernel gives them nothing to begin with. Until it serves, that ends the start with a line
+/// and a code, as any other fault of a start does.
+fn take_panics_for_a_failed_start() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if run::has_started() {
+            return usual(panic);
+        }
+        log::error!("start_failed why={:?}", printable_lines(&panic.to_string()));
+        std::process::exit(Exit::Io as i32);
+    }));
 }
 
 fn printable_lines(text: &str) -> String {

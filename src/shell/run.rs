@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use smol::LocalExecutor;
 
@@ -269,10 +271,22 @@ async fn live<'a>(
 
 /// Tells the service manager that loop and ledger live: first that it is ready, then again and again. A loop that stalls or a
 /// ledger that hangs keeps this waiting, and then it is told nothing.
+/// Pause after the signals could not be heard.
+const SIGNALS_PAUSE: Duration = Duration::from_secs(1);
+/// Whether the agent has come to serve.
+static HAS_STARTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the agent has come to serve: loop and ledger have answered once.
+#[must_use]
+pub fn has_started() -> bool {
+    HAS_STARTED.load(Ordering::Relaxed)
+}
+
 async fn tell_manager(world: &World) {
     let interval = state::watchdog_interval();
     let mut word = "READY=1";
     while world.pulse().await {
+        HAS_STARTED.store(true, Ordering::Relaxed);
         notify(word);
         let Some(interval) = interval else { return };
         if word == "WATCHDOG=1" {
@@ -295,8 +309,8 @@ async fn listen_to_signals(world: &World, signals: &Signals, start: &Start) {
             Ok(Signal::Stop) => world.feed(Input::StopAsked(StopReason::Signal)),
             Ok(Signal::Reload) => reload(world, start),
             Err(error) => {
-                log::error!("signals_lost why=\"{error}\"");
-                return;
+                log::error!("signals_unheard why=\"{error}\"");
+                async_io::Timer::after(SIGNALS_PAUSE).await;
             }
         }
     }
