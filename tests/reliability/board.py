@@ -121,7 +121,8 @@ class Board:
         def read():
             for line in process.stderr:
                 self.log.append(line.rstrip())
-        threading.Thread(target=read, daemon=True).start()
+        self.reader = threading.Thread(target=read, daemon=True)
+        self.reader.start()
         if is_waited_for:
             self.wait_ready(within)
 
