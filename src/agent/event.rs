@@ -185,6 +185,9 @@ pub fn push_json_string(text: &mut String, value: &str) {
     text.push('"');
 }
 
+/// The type of events that tell who changes what.
+pub const AUDIT: &str = "audit";
+
 /// An event that has no place in the ledger yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventDraft {

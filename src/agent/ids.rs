@@ -34,6 +34,13 @@ impl fmt::Display for EventId {
     }
 }
 
+/// Bytes as hex digits in lower case.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble & 15)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+}
+
 impl EventId {
     /// Reads what `Display` writes; `None` for anything else.
     #[must_use]

@@ -4,7 +4,7 @@
 use super::deliveries::Delivery;
 use super::effect::{Call, Effect, EventsPath, IntakeAnswer};
 use super::event::EventDraft;
-use super::event::{Field, JsonText, Severity};
+use super::event::{AUDIT, Field, JsonText, Severity};
 use super::ids::{CallId, CorrelationId, DedupeKey, Destination, RequestId, Seq, Ticket};
 use super::input::{CommitFault, Input};
 use super::lanes::{Kind, Lane};
@@ -257,7 +257,7 @@ impl Agent {
             ("from", Field::Text("local")),
             ("changed", Field::Texts(&changed)),
         ]);
-        self.record("audit", Severity::Info, "the config was read again".to_owned(), metadata);
+        self.record(AUDIT, Severity::Info, "the config was read again".to_owned(), metadata);
     }
 
     /// Begins anew with ALEX OS. An event underway counts if it is the same ALEX OS, else it is sent again.

@@ -6,15 +6,16 @@ use std::net::IpAddr;
 
 use super::access::Who;
 use super::brain::Asked;
-use super::{Decision, Request};
-use crate::agent::event::{EventDraft, JsonText, Severity, Source, push_json_string};
+use super::intake::{STOPPING_RETRY_S, retry_later};
+use super::problem::Kind;
+use super::{Decision, Request, Response};
+use crate::agent::effect::IntakeAnswer;
+use crate::agent::event::{AUDIT, EventDraft, JsonText, Severity, Source};
 use crate::agent::limits::EVENT_MESSAGE_BYTES_MAX;
-use crate::wire::json::Json;
+use crate::wire::json::{Json, push_raw, push_text};
 use crate::wire::redact::redacted;
 use crate::wire::words::{cut, one_line};
 
-/// The type of these events.
-pub const KIND: &str = "audit";
 /// Most bytes of a request's body, its secrets replaced, that are kept with the deed.
 pub const DETAILS_BYTES_MAX: usize = 1024;
 /// Most bytes of the name of what it was done on.
@@ -62,21 +63,15 @@ fn told(who: &str, role: &str, from: &str, deed: &Deed) -> EventDraft {
     let on = one_line(&deed.on, ON_BYTES_MAX);
     let mut metadata = String::from("{");
     for (name, value) in [("who", who), ("role", role), ("what", deed.what), ("on", &on), ("from", from)] {
-        if metadata.len() > 1 {
-            metadata.push(',');
-        }
-        push_json_string(&mut metadata, name);
-        metadata.push(':');
-        push_json_string(&mut metadata, value);
+        push_text(&mut metadata, name, value);
     }
     if let Some(details) = &deed.details {
-        metadata.push_str(",\"details\":");
-        metadata.push_str(details);
+        push_raw(&mut metadata, "details", details);
     }
     metadata.push('}');
     let message = format!("{who} at {from}: {} {on}", deed.what);
     EventDraft {
-        kind: KIND.to_owned(),
+        kind: AUDIT.to_owned(),
         source: Source::Chainbot,
         severity: Severity::Info,
         message: cut(message.trim_end(), EVENT_MESSAGE_BYTES_MAX).to_owned(),
@@ -89,6 +84,25 @@ fn told(who: &str, role: &str, from: &str, deed: &Deed) -> EventDraft {
 pub fn of_decision(request: &Request<'_>, decision: &Decision, who: &Who) -> Option<EventDraft> {
     let deed = deed_of(request, decision)?;
     Some(draft(who, request.peer, &deed))
+}
+
+/// Whether it is written who does something.
+///
+/// # Errors
+/// It is not, so it is not done: what to answer.
+pub fn written(answer: &IntakeAnswer) -> Result<(), Response> {
+    let (kind, retry_after_s) = match answer {
+        IntakeAnswer::Stored { .. } => return Ok(()),
+        IntakeAnswer::Busy { retry_after_s } => (Kind::Busy, *retry_after_s),
+        IntakeAnswer::Full { retry_after_s } => (Kind::DiskFull, *retry_after_s),
+        IntakeAnswer::Faulty { retry_after_s } => (Kind::LedgerFault, *retry_after_s),
+        IntakeAnswer::Stopping => (Kind::Stopping, STOPPING_RETRY_S),
+    };
+    Err(retry_later(
+        kind,
+        "it was not done, because it cannot be written down just now who does it",
+        retry_after_s,
+    ))
 }
 
 fn deed_of(request: &Request<'_>, decision: &Decision) -> Option<Deed> {
@@ -140,7 +154,7 @@ mod tests {
     fn a_deed_says_who_what_on_what_and_from_where_and_no_secret() {
         let body = r#"{"approved":true,"user_id":"kim","note":{"api_key":"k-1"}}"#;
         let draft = told_of(&Ask::post("/api/approvals/000000000009-deadbeef", body)).expect("told");
-        assert_eq!(draft.kind, KIND);
+        assert_eq!(draft.kind, AUDIT);
         assert_eq!(draft.message, "loopback at 127.0.0.1: approval.grant 000000000009-deadbeef");
         assert_eq!(
             draft.metadata.0,

@@ -14,7 +14,7 @@ use crate::wire::standard_webhooks::{Key, SignedHeaders, verify};
 use crate::wire::webhook::{BodyFault, FieldFault, WebhookKind, decode};
 
 /// `Retry-After` of an answer while stopping, in seconds: a restart takes less.
-const STOPPING_RETRY_S: u32 = 5;
+pub(super) const STOPPING_RETRY_S: u32 = 5;
 
 /// Checks a webhook. Where secrets are configured a valid signature is needed and is enough; else the role counts.
 pub(super) fn take(

@@ -6,7 +6,7 @@ use super::args::Typed;
 use super::ask::{self, AskFault};
 use super::out::{Exit, Failure, Out, Paint, printable};
 use super::settings;
-use crate::agent::ids::CallId;
+use crate::agent::ids::{CallId, hex};
 use crate::agent::limits::BODY_BYTES_MAX;
 use crate::config::Config;
 use crate::shell::calls::Calls;
@@ -199,7 +199,7 @@ fn fresh_id() -> Result<String, Failure> {
     getrandom::fill(&mut bytes).map_err(|error| {
         Failure::new(Exit::Other, format_args!("no random numbers from the system: {error}"))
     })?;
-    Ok(bytes.iter().fold("msg_".to_owned(), |id, byte| id + &format!("{byte:02x}")))
+    Ok(format!("msg_{}", hex(&bytes)))
 }
 
 fn now_s() -> i64 {

@@ -9,6 +9,7 @@ use super::sources::{Sources, Value};
 use super::table::WEBHOOKS;
 use super::url;
 use crate::agent::event::EventFilter;
+use crate::agent::ids::hex;
 use crate::agent::limits::EVENT_TYPE_BYTES_MAX;
 use crate::agent::setup::{HookSetup, Secret};
 use crate::agent::time::SECOND_MS;
@@ -106,6 +107,5 @@ fn build(entry: &[Value]) -> HookSetup {
 
 /// The stable name of the cursor of a URL: the first 16 hex digits of its SHA-256.
 fn key_of(url: &Secret) -> String {
-    let digest = hmac_sha256::Hash::hash(url.0.as_bytes());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hmac_sha256::Hash::hash(url.0.as_bytes())[..8])
 }

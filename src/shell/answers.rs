@@ -112,8 +112,7 @@ fn event_stream(world: &Rc<World>, follow: Follow, who: Who) -> Answer {
 /// Makes the event durable that tells who does something; it is not done before.
 async fn told(world: &Rc<World>, deed: Option<EventDraft>) -> Result<(), Response> {
     let Some(draft) = deed else { return Ok(()) };
-    let answer = world.intake(draft, None, None).await;
-    if matches!(answer, IntakeAnswer::Stored { .. }) { Ok(()) } else { Err(api::intake_answer(&answer, "")) }
+    api::audit::written(&world.intake(draft, None, None).await)
 }
 
 /// Where a request comes from, if it is counted: what a proxy of this machine passes on comes from where that says.

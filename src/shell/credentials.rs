@@ -164,12 +164,17 @@ impl Watch {
         Self { dir: dir.to_owned(), seen: RefCell::new(stamps(dir)), looked_at: Cell::new(None) }
     }
 
-    /// Reads again what has changed, at most once a second; what somebody did to it.
-    pub fn refresh(&self, now: Mono, config: &Config, security: &RefCell<Security>) -> Vec<Deed> {
-        if self.looked_at.get().is_some_and(|at| now.since(at) < LOOK_INTERVAL_MS) {
-            return Vec::new();
+    /// Whether it is time to look again: once a second.
+    pub fn is_due(&self, now: Mono) -> bool {
+        let is_due = self.looked_at.get().is_none_or(|at| now.since(at) >= LOOK_INTERVAL_MS);
+        if is_due {
+            self.looked_at.set(Some(now));
         }
-        self.looked_at.set(Some(now));
+        is_due
+    }
+
+    /// Reads again what has changed; what somebody did to it.
+    pub fn refresh(&self, config: &Config, security: &RefCell<Security>) -> Vec<Deed> {
         let stamps = stamps(&self.dir);
         if *self.seen.borrow() == stamps {
             return Vec::new();
@@ -332,7 +337,6 @@ mod tests {
     #[test]
     fn a_watch_reads_what_has_changed_and_asks_no_more_than_once_a_second() {
         let dir = Dir::new("watch");
-        let watch = Watch::new(&dir.0);
         let config = crate::config::read(&crate::config::Inputs {
             file: None,
             environment: &[],
@@ -343,16 +347,24 @@ mod tests {
             built_at: crate::agent::time::Wall(0),
         })
         .expect("the defaults are good");
-        let security = RefCell::new(Security::default());
+        let known = Security { keys: keys(&dir.0, &config).expect("made"), ..Security::default() };
+        let watch = Watch::new(&dir.0);
+        let security = RefCell::new(known);
         let count = || security.borrow().tokens.list().len();
-        watch.refresh(Mono(0), &config, &security);
+        let refresh = || -> Vec<(&'static str, String)> {
+            watch.refresh(&config, &security).into_iter().map(|deed| (deed.what, deed.on)).collect()
+        };
+        assert!(watch.is_due(Mono(0)) && !watch.is_due(Mono(999)) && watch.is_due(Mono(1_000)));
+        assert_eq!((refresh(), count()), (Vec::new(), 0), "nothing has changed");
         add(&dir.0, 1);
-        watch.refresh(Mono(999), &config, &security);
-        assert_eq!(count(), 0);
-        watch.refresh(Mono(1_000), &config, &security);
-        assert_eq!((count(), security.borrow().keys.len()), (1, 1));
+        let made = [("token.create", "t1".to_owned())];
+        assert_eq!((refresh().as_slice(), count()), (&made[..], 1));
+        change_tokens(&dir.0, |tokens| io::Result::Ok(tokens.revoke("t1", 5).is_some())).expect("changed");
+        rotate_keys(&dir.0).expect("rotated");
+        let told = refresh();
+        assert_eq!((told[0].0, &told[1]), ("token.rotate", &("token.revoke", "t1".to_owned())));
+        assert_eq!((told.len(), security.borrow().keys.len()), (2, 2));
         fs::write(dir.0.join(TOKENS_FILE), "damaged\n").expect("written");
-        watch.refresh(Mono(2_000), &config, &security);
-        assert_eq!(count(), 0);
+        assert_eq!((refresh(), count()), (Vec::new(), 0));
     }
 }

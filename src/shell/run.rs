@@ -269,8 +269,6 @@ async fn live<'a>(
     world.hands.goodbye().await;
 }
 
-/// Tells the service manager that loop and ledger live: first that it is ready, then again and again. A loop that stalls or a
-/// ledger that hangs keeps this waiting, and then it is told nothing.
 /// Pause after the signals could not be heard.
 const SIGNALS_PAUSE: Duration = Duration::from_secs(1);
 /// Whether the agent has come to serve.
@@ -282,6 +280,8 @@ pub fn has_started() -> bool {
     HAS_STARTED.load(Ordering::Relaxed)
 }
 
+/// Tells the service manager that loop and ledger live: first that it is ready, then again and again. A loop that stalls or a
+/// ledger that hangs keeps this waiting, and then it is told nothing.
 async fn tell_manager(world: &World) {
     let interval = state::watchdog_interval();
     let mut word = "READY=1";
@@ -343,20 +343,16 @@ fn reload(world: &World, start: &Start) {
     setup.identity.port = world.agent.borrow().setup().identity.port;
     let mut security = security_of(&config);
     let dir = state::dir_of(&start.config.ledger.path);
-    let (own_secret, kept) = match state::first_start_secret(&dir) {
-        Ok(secret) => (Some(secret), None),
-        Err(error) => (None, Some(error)),
-    };
-    if let Some(error) = kept {
-        log::error!("token_unreadable why=\"{error}\"");
-    }
+    let unreadable = |error: &io::Error| log::error!("token_unreadable why=\"{error}\"");
+    let own_secret = state::first_start_secret(&dir).inspect_err(unreadable).ok();
     security.token = security.token.or(own_secret);
-    let keys = credentials::keys(&dir, &config).unwrap_or_else(|error| {
+    // What somebody did to the files is told before their keys change with the config.
+    world.reread_credentials();
+    security.tokens = world.security.borrow().tokens.clone();
+    security.keys = credentials::keys(&dir, &config).unwrap_or_else(|error| {
         log::error!("signing_keys_unreadable kept=true why=\"{error}\"");
         world.security.borrow().keys.clone()
     });
-    security.keys = keys;
-    security.tokens = credentials::tokens_or_none(&dir);
     *world.security.borrow_mut() = security;
     world.throttle.borrow_mut().set_rate(rate_of(&config));
     *world.config.borrow_mut() = config;

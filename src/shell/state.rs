@@ -11,6 +11,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::agent::ids::hex;
 use crate::agent::setup::Secret;
 use crate::wire::jwt::KEY_BYTES_MIN;
 
@@ -74,7 +75,7 @@ pub fn signing_secrets(dir: &Path) -> io::Result<Vec<Secret>> {
 pub fn new_secret() -> io::Result<Secret> {
     let mut bytes = [0; SECRET_BYTES];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(Secret(bytes.iter().flat_map(|byte| hex(*byte)).collect()))
+    Ok(Secret(hex(&bytes)))
 }
 
 fn secrets_in(dir: &Path, name: &str, text_min: usize, lines_max: usize) -> io::Result<Vec<Secret>> {
@@ -96,10 +97,6 @@ fn fill(mut file: File, dir: &Path) -> io::Result<Vec<Secret>> {
     file.sync_all()?;
     File::open(dir)?.sync_all()?;
     Ok(vec![secret])
-}
-
-fn hex(byte: u8) -> [char; 2] {
-    [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
 }
 
 fn read_secrets(path: &Path, dir: &Path, text_min: usize, lines_max: usize) -> io::Result<Vec<Secret>> {

@@ -390,9 +390,16 @@ impl World {
         self.ledger.page(after, filter, limit, bytes_max)
     }
 
-    /// Reads tokens and keys again that somebody has changed, at most once a second, and tells who changes what.
+    /// Reads tokens and keys again that somebody has changed, at most once a second.
     pub(super) fn refresh_credentials(&self) {
-        let deeds = self.watch.refresh(self.clock.now().mono, &self.config.borrow(), &self.security);
+        if self.watch.is_due(self.clock.mono()) {
+            self.reread_credentials();
+        }
+    }
+
+    /// Reads tokens and keys again that somebody has changed, and tells who changes what.
+    pub(super) fn reread_credentials(&self) {
+        let deeds = self.watch.refresh(&self.config.borrow(), &self.security);
         for deed in deeds {
             // Nobody waits for an answer: it is done already.
             let (request, draft) = (self.next_request(), audit::local_draft(&deed));

@@ -13,6 +13,7 @@ use hmac_sha256::{HMAC, Hash};
 
 use super::json::{Json, Kind, push_raw, push_text};
 use super::standard_webhooks::is_equal;
+use crate::agent::ids::hex;
 use crate::agent::time::Wall;
 
 /// Longest token in bytes. Beyond: refused unread.
@@ -37,11 +38,7 @@ impl Key {
     /// A key of these bytes. Its name is the first 16 hex digits of their SHA-256, so that whoever has the key knows the name.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
-        let mut kid = String::new();
-        for byte in &Hash::hash(secret)[..8] {
-            kid.push_str(&format!("{byte:02x}"));
-        }
-        Self { kid, secret: secret.to_vec() }
+        Self { kid: hex(&Hash::hash(secret)[..8]), secret: secret.to_vec() }
     }
 
     /// Its name: no secret.

@@ -8,6 +8,7 @@ use hmac_sha256::Hash;
 use super::json::{Json, Kind, push_raw, push_text};
 use super::tools::{MCP_PREFIX, canonical};
 use super::words::{cut, one_line};
+use crate::agent::ids::hex;
 use crate::agent::limits::{MCP_ABOUT_BYTES_MAX, MCP_LISTED_BYTES_MAX, MCP_SCHEMA_BYTES_MAX, MCP_TOOLS_MAX};
 
 /// The version that is asked for. Servers may answer with another; the messages for tools are the same in all.
@@ -211,9 +212,7 @@ pub fn name_of(server: &str, tool: &str) -> String {
         .take(NAME_BYTES_MAX - 9)
         .collect();
     name.push('_');
-    for byte in &hash[..4] {
-        name.push_str(&format!("{byte:02x}"));
-    }
+    name.push_str(&hex(&hash[..4]));
     name
 }
 

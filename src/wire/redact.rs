@@ -7,20 +7,9 @@ use crate::agent::event::push_json_string;
 
 /// What stands for a secret.
 pub const MASK: &str = "***";
-/// Names of which one within a member's name, in lower case and without `-` and `_`, makes its value a secret.
-const NAMES: &[&str] = &[
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "token",
-    "apikey",
-    "authorization",
-    "cookie",
-    "credential",
-    "privatekey",
-    "signature",
-];
+/// Words of which one within a name makes its value a secret.
+const NAMES: &[&str] =
+    &["token", "secret", "key", "passw", "passphrase", "credential", "authorization", "cookie", "signature"];
 /// How texts begin that are secrets wherever they stand: keys of models, of webhooks and of this agent, JWTs.
 const BEGINNINGS: &[&str] = &["sk-", "whsec_", "cb_", "eyJ", "ghp_", "xoxb-"];
 /// Shortest text that is taken for a secret by its beginning, in bytes.
@@ -78,10 +67,10 @@ fn push(out: &mut String, json: Json<'_>, bytes_max: usize) {
     }
 }
 
-fn is_secret_name(name: &str) -> bool {
-    let plain: String =
-        name.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).map(|c| c.to_ascii_lowercase()).collect();
-    NAMES.iter().any(|secret| plain.contains(secret))
+/// Whether a value under this name is a secret, whatever it is.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    NAMES.iter().any(|word| name.contains(word))
 }
 
 /// The text, each word of it that looks like a secret replaced.

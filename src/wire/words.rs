@@ -18,16 +18,21 @@ pub fn one_line(text: &str, max: usize) -> String {
     out
 }
 
-/// Overwrites with stars every part of `body`, of 8 bytes or more, that is also a part of `secret`: some peers say in an error what
-/// they were shown. A shorter secret is a placeholder, or a word like any other.
+/// Overwrites with stars every part of `body`, of 8 bytes or more, that is also a part of `secret`, and a shorter secret where it stands
+/// whole: some peers say in an error what they were shown. One of fewer than 4 bytes is in too many words to be told from them.
 pub fn mask(body: &mut [u8], secret: &str) {
     const PART_BYTES: usize = 8;
+    const SECRET_BYTES_MIN: usize = 4;
     let secret = secret.as_bytes();
-    let parts: Vec<usize> = (0..(body.len() + 1).saturating_sub(PART_BYTES))
-        .filter(|at| secret.windows(PART_BYTES).any(|part| part == &body[*at..at + PART_BYTES]))
-        .collect();
-    for at in parts {
-        body[at..at + PART_BYTES].fill(b'*');
+    if secret.len() < SECRET_BYTES_MIN {
+        return;
+    }
+    let size = secret.len().min(PART_BYTES);
+    let is_part = |bytes: &[u8]| secret.windows(size).any(|part| part == bytes);
+    let places: Vec<usize> =
+        body.windows(size).enumerate().filter(|(_, bytes)| is_part(bytes)).map(|(at, _)| at).collect();
+    for at in places {
+        body[at..at + size].fill(b'*');
     }
 }
 
@@ -64,7 +69,8 @@ mod tests {
             "******** and 9abcdef, and ********"
         );
         assert_eq!(masked("nothing", secret), "nothing");
-        assert_eq!(masked("a pw is a pw", "pw"), "a pw is a pw");
+        assert_eq!(masked("no hunter2, hunter", "hunter2"), "no *******, hunter");
+        assert_eq!(masked("a pin is a pin", "pin"), "a pin is a pin");
         assert_eq!((masked("", "pw"), masked("x", "")), (String::new(), "x".to_owned()));
     }
 

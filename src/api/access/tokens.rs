@@ -15,6 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac_sha256::Hash;
 
+use crate::agent::ids::hex;
 use crate::agent::limits::{TOKEN_LINES_MAX, TOKENS_MAX};
 use crate::api::routes::Role;
 use crate::wire::standard_webhooks::is_equal;
@@ -258,11 +259,6 @@ fn check_of(line: &str) -> String {
     let mut check = hex(&Hash::hash(line.as_bytes()));
     check.truncate(CHECK_DIGITS);
     check
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble & 15)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 fn is_hex(text: &str, digits: usize) -> bool {

@@ -2,9 +2,10 @@
 
 use hmac_sha256::Hash;
 
-use super::tokens::{Token, hex};
+use super::tokens::Token;
 use crate::agent::Status;
 use crate::agent::brain::speech::Caller;
+use crate::agent::ids::hex;
 use crate::agent::setup::Secret;
 use crate::api::routes::Role;
 use crate::api::{Request, Security};

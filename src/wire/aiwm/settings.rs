@@ -4,6 +4,7 @@ use crate::agent::input::Setting;
 use crate::agent::limits::SETTINGS_MAX;
 use crate::agent::setup::Secret;
 use crate::wire::json::{Json, Kind};
+use crate::wire::redact::is_secret_name;
 
 /// Longest key in bytes. Beyond: dropped.
 pub(super) const KEY_BYTES_MAX: usize = 64;
@@ -42,9 +43,6 @@ const KNOWN: [Known; 11] = [
     known(&["telegrambotusername"], "telegram.bot_username"),
 ];
 
-/// Words in a name that make its value secret.
-const SECRET_WORDS: [&str; 5] = ["token", "secret", "key", "password", "credential"];
-
 /// Settings in the order of their keys, each key once. Where both spellings came, the flat one counts, as it does for
 /// the server itself. Empty values count as not set.
 pub(super) fn normalised(settings: Json<'_>) -> Vec<Setting> {
@@ -68,10 +66,7 @@ pub(super) fn normalised(settings: Json<'_>) -> Vec<Setting> {
 pub(super) fn is_secret_key(key: &str) -> bool {
     match KNOWN.iter().find(|known| known.key == key) {
         Some(known) => known.is_secret,
-        None => {
-            let lower = key.to_ascii_lowercase();
-            SECRET_WORDS.iter().any(|word| lower.contains(word))
-        }
+        None => is_secret_name(key),
     }
 }
 
