@@ -62,3 +62,7 @@ reliability *arguments:
 # Days of work in an hour: a million webhooks, a million events, hostile requests among them
 soak:
     tests/reliability/run soak
+
+# What docs/throughput.md says, measured again: just throughput --short
+throughput *arguments:
+    benches/throughput {{arguments}}
