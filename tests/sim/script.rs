@@ -21,6 +21,10 @@ const STEP_BYTES: usize = 3;
 const STEPS_MAX: usize = 120;
 /// A script's own time at most, in milliseconds: a day, so that a world stays cheap.
 const TIME_MAX_MS: u64 = 86_400_000;
+/// Happenings of a world at most, its own among them, and those after which all that is demanded of a healed world is not
+/// demanded any more: under a sanitizer each costs a hundred times as much.
+const WORK_MAX: u64 = 3_000;
+const DEMAND_WORK_MAX: u64 = 1_000;
 const YEAR_MS: i64 = 365 * 86_400_000;
 
 /// Lives through the world that these bytes write; panics with the first rule that is broken.
@@ -45,9 +49,9 @@ pub fn live(bytes: &[u8]) {
         if until > TIME_MAX_MS {
             break;
         }
-        while world.step(until) {}
+        while world.steps < WORK_MAX && world.step(until) {}
     }
-    if head[2] & 1 == 0 {
+    if head[2] & 1 == 0 && world.steps < DEMAND_WORK_MAX {
         world.heal_and_demand();
     }
 }
