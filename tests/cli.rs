@@ -303,6 +303,31 @@ fn without_an_agent_the_answer_is_69_and_the_address() {
 }
 
 #[test]
+fn a_token_is_made_only_of_what_is_typed_right_and_shown_once() {
+    let folder = Folder::new("tokens");
+    let config = config(&folder, "");
+    let token = |words: &[&str]| {
+        let said = run_in(&folder, &[&["--config", &config, "token"][..], words].concat(), "", &[]);
+        (said.code, said.out, said.err)
+    };
+    for (words, told) in [
+        (&["create", "bob"][..], "Say --role viewer, operator or admin"),
+        (&["create", "bob", "--role", "boss"], "--role is \"boss\": say viewer, operator or admin"),
+        (&["create", "bob", "--role", "viewer", "--days", "0"], "--days is \"0\": say 1 to 3650"),
+        (&["create", "bob", "--role", "viewer", "--days", "x"], "--days is \"x\": say 1 to 3650"),
+    ] {
+        let (code, out, err) = token(words);
+        assert_eq!((code, out.as_str(), err.contains(told)), (64, "", true), "{words:?}: {err}");
+    }
+    let (code, key, _) = token(&["create", "bob", "--role", "viewer"]);
+    assert_eq!((code, key.starts_with("cb_"), key.lines().count()), (0, true, 1));
+    let (code, listed, _) = token(&["list"]);
+    assert_eq!((code, listed.contains("bob"), listed.contains(key.trim())), (0, true, false), "{listed}");
+    assert_eq!(token(&["revoke", "nobody"]).0, 65);
+    assert_eq!(token(&["revoke", "bob"]).0, 0);
+}
+
+#[test]
 fn a_closed_pipe_ends_quietly() {
     let program = Program { path: exe(BUILT), words: vec!["config".into(), "docs".into()] };
     let folder = Folder::new("cli");

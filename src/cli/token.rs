@@ -38,14 +38,20 @@ fn usage(words: impl std::fmt::Display) -> Failure {
     Failure::new(Exit::Usage, words)
 }
 
+fn role_of(word: Option<&str>) -> Result<Role, Failure> {
+    let Some(word) = word else {
+        return Err(usage("what may it do? Say --role viewer, operator or admin"));
+    };
+    Role::parse(word).ok_or_else(|| {
+        usage(format_args!("--role is \"{}\": say viewer, operator or admin", printable(word)))
+    })
+}
+
 /// `token create NAME --role ROLE [--days N] [--jwt]`.
 pub fn create(typed: &Typed, config: &Config, out: &mut Out) -> Result<(), Failure> {
     let dir = state::dir_of(&config.ledger.path);
     let name = &typed.operands[0];
-    let word = typed.value("role").unwrap_or("");
-    let role = Role::parse(word).ok_or_else(|| {
-        usage(format_args!("--role is \"{}\": say viewer, operator or admin", printable(word)))
-    })?;
+    let role = role_of(typed.value("role"))?;
     let is_jwt = typed.has("jwt");
     let days = match typed.value("days") {
         Some(text) => Some(days_of(text)?),
