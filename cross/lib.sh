@@ -7,8 +7,8 @@ ZIGBUILD_VERSION=0.22.3
 CARGO_DEB_VERSION=3.8.0
 OELINT_VERSION=9.11.2
 
-# Largest program that is published, in bytes.
-SIZE_MAX=$((7 * 512 * 1024))
+# size_max TRIPLE: the largest program that is published, in bytes.
+size_max() { sed -n "s/^$1 = //p" "$root/benches/budgets.toml"; }
 
 # Kept between builds and checkouts, and may be removed at any time.
 cache=${CHAINBOT_CROSS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/chainbot-cross}
