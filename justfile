@@ -36,6 +36,10 @@ measure:
     cargo run --release --example ledger_bytes
     cargo run --release --example http_probes
 
+# Memory, processor, wake-ups, flash, size, start, beside other daemons: just footprint --write --peers (35 minutes), or --short
+footprint *arguments:
+    benches/footprint {{arguments}}
+
 ci:
     .ci/run
 
