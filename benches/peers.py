@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -119,14 +120,14 @@ COLLECTED = ("cpu", "df", "disk", "entropy", "interface", "irq", "load", "memory
 
 
 def collectd(tree, folder, port):
-    config = folder / "collectd.conf"
+    config, socket_path = folder / "collectd.conf", Path(tempfile.gettempdir()) / f"collectd-{port}"
     plugins = next(tree.glob("usr/lib/**/collectd/cpu.so")).parent
     config.write_text(
         f'Hostname "board"\nFQDNLookup false\nBaseDir "{folder}"\nPIDFile "{folder}/pid"\nPluginDir "{plugins}"\nTypesDB "{tree}/usr/share/collectd/types.db"\n'
         + "".join(f"LoadPlugin {name}\n" for name in (*COLLECTED, "unixsock"))
-        + f'<Plugin rrdtool>\n  DataDir "{folder}/rrd"\n</Plugin>\n<Plugin unixsock>\n  SocketFile "{folder}/socket"\n</Plugin>\n'
+        + f'<Plugin rrdtool>\n  DataDir "{folder}/rrd"\n</Plugin>\n<Plugin unixsock>\n  SocketFile "{socket_path}"\n</Plugin>\n'
     )
-    answers = said(folder / "socket", b"LISTVAL\n", (b"0 ", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9"))
+    answers = said(socket_path, b"LISTVAL\n", (b"0 ", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9"))
     return Daemon(folder, [_own(tree, "collectd", folder), "-f", "-C", config], answers, debian.environment(tree))
 
 
@@ -214,8 +215,9 @@ class Peer:
     def fetch(self):
         """Raises LookupError or a fault of its tools if it cannot be had."""
         if self.package:
-            self.tree, self.version = debian.unpacked(*self.package), debian.version(self.package[0])
-            self.installed = sum(_bytes(self.tree, name) for name in self.package)
+            self.tree = debian.unpacked(*self.package)
+            self.version = _about(self.package[0], "Version")
+            self.installed = sum(int(_about(name, "Installed-Size")) * 1024 for name in self.package)
         else:
             self.tree = python_venv()
             self.version = next(self.tree.glob("lib/*/site-packages/fastapi-*.dist-info")).name.split("-")[1].removesuffix(".dist")
@@ -229,10 +231,15 @@ class Peer:
         return daemon
 
 
-def _bytes(tree, package):
-    """What a package says that it takes once it is installed."""
-    told = subprocess.run(["apt-cache", "show", "--no-all-versions", package], check=True, capture_output=True, text=True, timeout=60).stdout
-    return next(int(line.split()[1]) for line in told.splitlines() if line.startswith("Installed-Size:")) * 1024
+def _about(package, field):
+    """What the system's lists say of a package, else those that `debian` fetched."""
+    for options in ([], ["-o", f"Dir::State::lists={debian.CACHE / 'lists'}"]):
+        line = ["apt-cache", *options, "show", "--no-all-versions", package]
+        told = subprocess.run(line, capture_output=True, text=True, timeout=60).stdout
+        for row in told.splitlines():
+            if row.startswith(f"{field}: "):
+                return row.partition(": ")[2]
+    raise LookupError(f"apt says no {field} of {package}")
 
 
 def _size(folder):

@@ -25,6 +25,7 @@ THEMES = {
     "dark": {"text": "#f0f6fc", "soft": "#9198a1", "grid": "#3d444d", "ours": "#3fb984", "ours soft": "#1f5d45", "other": "#9aa4af", "other soft": "#4b545e"},
 }
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 200, 120, 62, 30
+NOTE = "Several processes of a daemon are summed, and what they share is counted in each."
 PER_DAY = {"minutely": 24 * 60, "flooded": 24 * 60 * 60 * 50}
 
 
@@ -107,7 +108,7 @@ def memory_peers(theme, seen):
     ticks = [(step * number, f"{step * number:,.0f}") for number in range(int(most // step) + 1)]
     span = WIDTH - LEFT - RIGHT - 20
     under = "Resident memory (RSS); the darker part is the program's alone (USS)" if theme == "light" else "Resident memory (RSS); the brighter part is the program's alone (USS)"
-    return bars(theme, "Memory beside other daemons", under, "KiB, median of the samples", rows, ticks, lambda figure: figure / most * span)
+    return bars(theme, "Memory beside other daemons", under, "KiB, median of the samples", rows, ticks, lambda figure: figure / most * span, NOTE)
 
 
 # --- bytes to flash in a day ---

@@ -19,9 +19,10 @@ from workloads import Clients
 
 COLUMNS = ("run", "program", "workload", "second", *kernel.LEVELS, *kernel.COUNTERS, "webhooks")
 OURS = "ChainBot"
-# Ours, and which stand-ins it has: none, plain ones, or those behind TLS. `flooded` is what the agents to compare with can do, too.
+# Ours, and which stand-ins it has: none, plain ones, or those behind TLS.
 WORKLOADS = (("alone", None), ("idle", False), ("normal", False), ("busy", True))
-FLOODED = ("flooded", None)
+# Beside peers also what those do that take webhooks, and no more than that.
+LIKE_PEERS = (("minutely", None), ("flooded", None))
 GATE_S, SETTLE_S = 30, 120
 # Of the requests of a workload, at most this share may fail; else its run says nothing.
 FAULTS_MAX = 0.001
@@ -97,11 +98,12 @@ class Run:
 
     def __init__(self, number, plan, binary, folder, others):
         self.number, self.plan, self.binary, self.folder, self.others = number, plan, binary, folder / f"run-{number}", others
-        self.subjects, self.rows, self.told, self.idle = [], [], {}, {}
+        self.subjects, self.rows, self.told, self.idle, self.touched = [], [], {}, {}, set()
         # Beats are at their defaults, once a minute; in a run shorter than that, at most once in it.
         self.minute_s = min(60, plan.seconds + 5)
 
     def go(self):
+        """Raises Void if one of ours does not come up."""
         with contextlib.ExitStack() as ended:
             self.start(ended)
             clients = Clients([(one.key, one.workload, one.program.port) for one in self.subjects], self.minute_s)
@@ -116,12 +118,15 @@ class Run:
         stand_ins = {None: None, False: StandIns(), True: StandIns(is_tls=True)}
         for made in (stand_ins[False], stand_ins[True]):
             ended.callback(made.stop)
-        wanted = [*WORKLOADS, FLOODED] if self.others else WORKLOADS
+        wanted = [*WORKLOADS, *LIKE_PEERS] if self.others else WORKLOADS
         for workload, kind in wanted:
             self.subjects.append(ours(self.binary, self.folder / workload, workload, stand_ins[kind], self.minute_s))
         for subject in self.subjects:
-            subject.program.start()
             ended.callback(end, subject)
+            try:
+                subject.program.start()
+            except SystemExit as fault:
+                raise Void(f"{subject.key}: {fault}") from None
         for subject in self.subjects:
             if subject.workload in ("idle", "normal", "busy"):
                 wait_until(f"{subject.key}: registration", lambda: is_registered(subject.program), GATE_S)
@@ -198,7 +203,7 @@ class Run:
 
 def end(subject):
     """Ends one of ours, also if it is no more."""
-    if subject.program.process.poll() is None:
+    if subject.program.process and subject.program.process.poll() is None:
         try:
             subject.program.stop()
         except SystemExit as fault:
@@ -260,5 +265,10 @@ def available(every):
             peer.fetch()
             found.append(peer)
         except (LookupError, OSError, StopIteration, subprocess.SubprocessError) as fault:
-            tell(f"{peer.name} is left out: {fault}")
+            tell(f"{peer.name} is left out: {words(fault)}")
     return found
+
+
+def words(fault):
+    """A fault in short; that of a command is its name and how it ended."""
+    return f"{fault.cmd[0]} ended with {fault.returncode}" if isinstance(fault, subprocess.CalledProcessError) else fault

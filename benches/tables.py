@@ -16,7 +16,7 @@ WHAT = {
     "minutely": "1 webhook a minute", "flooded": "50 webhooks a second", "hooked": "50 webhooks a second", "alone": "alone, idle", "normal": "normal", "busy": "busy",
 }
 # Of ours, what is compared with each workload of the others.
-LIKE = {"minutely": "normal", "flooded": "flooded", "hooked": "flooded"}
+LIKE = {"minutely": "minutely", "flooded": "flooded", "hooked": "flooded"}
 
 
 def number(figure, digits=0):
@@ -58,14 +58,15 @@ def write(found, data):
 
 def our(found):
     seen = samples.summaries(found.rows)
-    names = [name for name, _ in rounds.WORKLOADS] + ["flooded"]
+    names = [name for name, _ in (*rounds.WORKLOADS, *rounds.LIKE_PEERS)]
     return [seen[rounds.OURS, name] for name in names if (rounds.OURS, name) in seen]
 
 
 def levels(found):
     rows = []
     for one in our(found):
-        for name, word in LEVELS:
+        # It is as alone is, but for a moment each minute.
+        for name, word in LEVELS if one.workload != "minutely" else ():
             what = word if name in ("threads", "fds") else f"{word}, KiB"
             ends = [number(one.percentile(name, percent)) for percent in (95, 99)]
             rows.append((one.workload, what, spread(one.medians(name)), *ends, number(one.most(name))))
@@ -169,10 +170,10 @@ def beside(found):
 def loaded(found):
     """Those that have an endpoint for webhooks, beside ours at the like."""
     rows = []
-    shown = [(rounds.OURS, workload) for workload in ("normal", "flooded", "busy")]
+    shown = [(rounds.OURS, workload) for workload in LIKE if workload != "hooked"]
     shown += [(peer.name, workload) for peer in found.peers for workload in peer.workloads if workload in LIKE]
     for name, workload in shown:
-        one, base = measured(found, name, workload), measured(found, rounds.OURS, LIKE.get(workload, workload))
+        one, base = measured(found, name, workload), measured(found, rounds.OURS, LIKE[workload])
         if one is None or base is None:
             continue
         times = [took for _, some in found.told[f"{name}, {workload}"] for took in some]
