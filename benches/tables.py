@@ -4,6 +4,7 @@ import re
 import statistics
 
 import agent as processes
+import budgets
 import report
 import rounds
 import samples
@@ -39,7 +40,7 @@ def how(found):
 
 def told(found):
     """All tables as lines for the terminal."""
-    parts = [levels(found), work(found), starts(found)]
+    parts = [goals(found), levels(found), work(found), starts(found)]
     if found.peers:
         parts += [beside(found), loaded(found)]
     return "\n\n".join(["", how(found), *parts, ""]).split("\n")
@@ -48,7 +49,7 @@ def told(found):
 def write(found, data):
     place = data.relative_to(processes.ROOT / "docs")
     source = f"Each sample: [{place}]({place})."
-    report.write_document("workloads", "\n\n".join([f"{how(found)} {source}", levels(found), work(found), starts(found)]))
+    report.write_document("workloads", "\n\n".join([f"{how(found)} {source}", goals(found), levels(found), work(found), starts(found)]))
     if found.peers:
         report.write_document("peers", "\n\n".join([how(found), beside(found), "Under load:", loaded(found)]))
 
@@ -60,6 +61,22 @@ def our(found):
     seen = samples.summaries(found.rows)
     names = [name for name, _ in (*rounds.WORKLOADS, *rounds.LIKE_PEERS)]
     return [seen[rounds.OURS, name] for name in names if (rounds.OURS, name) in seen]
+
+
+def goals(found):
+    """What is aimed at, and whether it is reached: the most of all samples, the slower of the two medians."""
+    aims, rows = budgets.read()["goals"], []
+    for workload in ("idle", "busy"):
+        one, aim = measured(found, rounds.OURS, workload), aims[f"{workload}_rss_kib"]
+        if one is not None:
+            rows.append((f"{workload}: most resident (RSS)", f"{number(one.most('rss'))} KiB", f"below {number(aim)} KiB", reached(one.most("rss") < aim)))
+    took = max(statistics.median(times) for what, times in found.starts.items() if what.startswith("health"))
+    rows.append(("exec to the first /health", f"{took:.1f} ms", f"below {aims['health_ms']} ms", reached(took < aims["health_ms"])))
+    return report.table(("goal", "figure", "aim", "reached"), rows)
+
+
+def reached(is_reached):
+    return "yes" if is_reached else "**no**"
 
 
 def levels(found):

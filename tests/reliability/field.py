@@ -19,12 +19,12 @@ sys.path.insert(0, str(ROOT / "benches"))
 sys.dont_write_bytecode = True
 
 import agent as processes  # noqa: E402
+import budgets  # noqa: E402
 
 # In a network of its own a part chooses its ports itself, below those that the kernel gives to clients.
 PORTS = count(9100)
-# The budgets of benches/footprint.
-PEAK_KIB_MAX = 5120
-THREADS_MAX = 7
+PEAK_KIB_MAX = budgets.read()["memory"]["peak_kib"]
+THREADS_MAX = budgets.read()["threads"]["most"]
 TOKEN = "a-token-for-a-day-in-the-field"
 # Where the program listens beyond loopback; the whole of 10.99.0.0/16 is at home in the part's own network.
 OPEN_HOST = "10.99.0.1"
