@@ -1,7 +1,7 @@
 //! Outgoing HTTP: blocking ureq in at most `limits::CALLS_MAX` helper threads, so that a slow peer never holds the loop.
 //!
-//! The first call starts all of them, and they stay, parked between calls: how much a run needs does not depend on which
-//! calls happened to meet. Connections are not kept: every call opens its own and says `Connection: close`. A kept one would be
+//! A call starts all of them: how much a run needs does not depend on which calls happened to meet. After a rest all of them
+//! end, and their stacks go back to the kernel: between two beats there are none. Connections are not kept: every call opens its own and says `Connection: close`. A kept one would be
 //! closed by most peers after five seconds, between two beats anyway, and a close that crosses a request looks like a
 //! broken peer. TLS sessions are resumed instead, which saves the costly half of the handshake.
 //!
@@ -12,6 +12,8 @@ use std::io::{self, Read};
 use std::thread;
 use std::time::Duration;
 
+use async_io::Timer;
+use futures_lite::future;
 use smol::channel::{self, Receiver, Sender};
 use ureq::Agent;
 use ureq::http;
@@ -27,6 +29,8 @@ use crate::wire::{AddressGuard, CallResult, HttpReply, HttpRequest};
 /// Stack of a helper thread in bytes. Measured on x86-64, release build: a plain call touches 28 KiB of it, a TLS
 /// handshake 40 KiB; the rest is for C libraries whose look-ups take more. Untouched pages cost nothing.
 const STACK_BYTES: usize = 192 * 1024;
+/// How long no call is in flight until the helper threads end.
+const REST: Duration = Duration::from_secs(2);
 /// ureq's buffers in each direction, in bytes. Its default is 128 KiB each.
 const BUFFER_BYTES: usize = 8 * 1024;
 /// Largest head of an answer in bytes: one less than the buffer, so that a larger one is told from a broken connection.
@@ -36,12 +40,15 @@ const PIECE_BYTES: usize = 4 * 1024;
 /// How much is kept of an answer that is only looked at for its status and a few words, in bytes. The rest is not read.
 const WORDS_BYTES_MAX: u64 = 4 * 1024;
 
+/// What a helper thread is asked for: a call, or nothing more.
+type Job = Option<(CallId, HttpRequest)>;
+
 /// The loop's end of the helper threads.
 #[derive(Debug)]
 pub struct Calls {
     agent: Agent,
-    jobs: Sender<(CallId, HttpRequest)>,
-    asked: Receiver<(CallId, HttpRequest)>,
+    jobs: Sender<Job>,
+    asked: Receiver<Job>,
     answer: Sender<(CallId, CallResult)>,
     done: Receiver<(CallId, CallResult)>,
     in_flight: Cell<usize>,
@@ -54,7 +61,8 @@ impl Calls {
     /// # Errors
     /// The PEM text holds no certificate, or a damaged one.
     pub fn new(extra_ca_pem: Option<&[u8]>) -> io::Result<Self> {
-        let (jobs, asked) = channel::bounded(CALLS_MAX);
+        // A place for each call in flight, and for each thread that was told to end and has not read it.
+        let (jobs, asked) = channel::bounded(2 * CALLS_MAX);
         // A place for each call in flight, so that a helper never waits for the loop, and as many for refusals.
         let (answer, done) = channel::bounded(2 * CALLS_MAX);
         let agent = agent_with(Tls::new(extra_ca_pem)?);
@@ -68,21 +76,31 @@ impl Calls {
         for _ in self.threads.get()..CALLS_MAX {
             self.start_thread();
         }
-        let is_asked =
-            in_flight <= CALLS_MAX && self.threads.get() > 0 && self.jobs.try_send((id, request)).is_ok();
+        let is_asked = in_flight <= CALLS_MAX
+            && self.threads.get() > 0
+            && self.jobs.try_send(Some((id, request))).is_ok();
         if is_asked || self.answer.try_send((id, Err(Fault::Local))).is_ok() {
             self.in_flight.set(in_flight);
         }
     }
 
-    /// The next call that came back, in any order. Waits for ever if none is in flight.
+    /// The next call that came back, in any order. Waits for ever if none is in flight; meanwhile the threads end.
     pub async fn next(&self) -> (CallId, CallResult) {
-        match self.done.recv().await {
+        let rested = async {
+            while self.threads.get() > 0 {
+                Timer::after(REST).await;
+                if self.in_flight.get() == 0 {
+                    self.end_threads();
+                }
+            }
+            future::pending().await
+        };
+        match future::or(self.done.recv(), rested).await {
             Ok(done) => {
                 self.in_flight.set(self.in_flight.get().saturating_sub(1));
                 done
             }
-            Err(_) => std::future::pending().await,
+            Err(_) => future::pending().await,
         }
     }
 
@@ -90,6 +108,13 @@ impl Calls {
     #[must_use]
     pub fn threads(&self) -> usize {
         self.threads.get()
+    }
+
+    /// Each word ends one thread, whichever reads it: those that a new call starts meanwhile are as good.
+    fn end_threads(&self) {
+        while self.threads.get() > 0 && self.jobs.try_send(None).is_ok() {
+            self.threads.set(self.threads.get() - 1);
+        }
     }
 
     fn start_thread(&self) {
@@ -103,8 +128,8 @@ impl Calls {
     }
 }
 
-fn serve(agent: &Agent, asked: &Receiver<(CallId, HttpRequest)>, answer: &Sender<(CallId, CallResult)>) {
-    while let Ok((id, request)) = asked.recv_blocking() {
+fn serve(agent: &Agent, asked: &Receiver<Job>, answer: &Sender<(CallId, CallResult)>) {
+    while let Ok(Some((id, request))) = asked.recv_blocking() {
         let result = call(agent, request);
         if answer.send_blocking((id, result)).is_err() {
             return;

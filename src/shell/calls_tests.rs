@@ -297,6 +297,28 @@ fn four_calls_run_at_once_and_the_threads_stay_four() {
     }
 }
 
+#[test]
+fn threads_end_after_a_rest_and_are_there_again_for_the_next_call() {
+    let port = peer_saying(OK);
+    let calls = Calls::new(None).expect("no certificate to refuse");
+    for _ in 0..2 {
+        assert!(result_by(&calls, post(url(port))).is_ok_and(|reply| reply.status == 200));
+        assert_eq!(calls.threads(), CALLS_MAX);
+        let ended = async {
+            while calls.threads() > 0 {
+                Timer::after(Duration::from_millis(50)).await;
+            }
+            true
+        };
+        let none_comes_back = async { panic!("nobody called: {:?}", calls.next().await) };
+        let too_late = async {
+            Timer::after(10 * REST).await;
+            false
+        };
+        assert!(smol::block_on(future::or(future::or(ended, none_comes_back), too_late)));
+    }
+}
+
 /// A TLS peer with the certificate of the fixtures; tells how each handshake went.
 fn tls_peer() -> (u16, mpsc::Receiver<Option<HandshakeKind>>) {
     let certificate = CertificateDer::from_pem_slice(SERVER).expect("a fixture");
