@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_io::{Async, Timer};
 use chainbot::shell::http::{
-    Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Limits, Port, Service, bind, serve,
+    Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Limits, Pace, Port, Service, bind, serve,
 };
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use smol::LocalExecutor;
@@ -70,8 +70,12 @@ impl Service for Echo {
         let answer =
             Answer { status: 200, headers: Vec::new(), content_type: "text/plain", body, close: false };
         let may_answer = self.may_answer.clone();
-        request.is_lasting.set(request.path == "/lasting");
-        let must_wait = matches!(&*request.path, "/wait" | "/lasting");
+        match &*request.path {
+            "/lasting" => request.pace.set(Pace::Lasting),
+            "/committing" => request.pace.set(Pace::Committing),
+            _ => {}
+        }
+        let must_wait = matches!(&*request.path, "/wait" | "/lasting" | "/committing");
         Box::pin(async move {
             while must_wait && !may_answer.get() {
                 future::yield_now().await;
@@ -561,15 +565,15 @@ fn connections_beyond_the_limit_are_turned_away_and_seats_come_free() {
     let limits = Limits { head_time_max: PATIENCE, ..quick() };
     against(limits, async |server| {
         let mut clients = Vec::new();
-        for _ in 0..64 {
+        for _ in 0..limits.connections_max {
             clients.push(server.client().await);
         }
-        server.wait_until_open(64).await;
+        server.wait_until_open(limits.connections_max).await;
         let mut late = server.client().await;
         late.send(GET).await;
         let said = late.rest().await;
         assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 503 "), "{}", String::from_utf8_lossy(&said));
-        assert_eq!((server.port.open(), server.port.turned_away()), (64, 1));
+        assert_eq!((server.port.open(), server.port.turned_away()), (limits.connections_max, 1));
         clients[0].send(GET).await;
         assert_eq!(clients[0].reply().await.status, 200);
         clients.truncate(1);
@@ -620,6 +624,88 @@ fn an_answer_that_takes_long_to_begin_keeps_none_waiting_and_ends_when_its_clien
         third.send("GET /lasting HTTP/1.1\r\nHost: a\r\n\r\n").await;
         server.echo.may_answer.set(true);
         assert_eq!(third.reply().await.status, 200);
+    });
+}
+
+#[test]
+fn requests_that_wait_for_one_commit_keep_none_waiting() {
+    let limits = Limits { exchanges_max: 1, head_time_max: PATIENCE, ..quick() };
+    against(limits, async |server| {
+        let mut waiting = Vec::new();
+        for _ in 0..limits.connections_max - 1 {
+            let mut client = server.client().await;
+            client.send("POST /committing HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").await;
+            waiting.push(client);
+        }
+        let mut other = server.client().await;
+        other.send(GET).await;
+        assert_eq!(other.reply().await.status, 200);
+        server.echo.may_answer.set(true);
+        for mut client in waiting {
+            assert_eq!(client.reply().await.body, b"POST /committing? 3");
+        }
+    });
+}
+
+#[test]
+fn the_same_is_answered_with_and_without_hyper() {
+    against(Limits { head_time_max: PATIENCE, ..quick() }, async |server| {
+        for path in ["/", "/pieces", "/?a=b", "*"] {
+            for method in ["GET", "HEAD", "OPTIONS", "POST"] {
+                let mut seen = Vec::new();
+                // The second of them is kept for hyper.
+                for more in ["", "Connection: close\r\n"] {
+                    let mut client = server.client().await;
+                    client.send(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{more}\r\n")).await;
+                    client.socket.get_ref().shutdown(Shutdown::Write).unwrap();
+                    let text = String::from_utf8(client.rest().await).unwrap();
+                    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+                    let mut fields: Vec<_> =
+                        head.lines().filter(|line| *line != "connection: close").collect();
+                    fields.retain(|line| !line.starts_with("date: "));
+                    fields[1..].sort_unstable();
+                    seen.push((fields.join("|"), unchunked(body)));
+                }
+                assert_eq!(seen[0], seen[1], "{method} {path}");
+            }
+        }
+    });
+}
+
+/// A body in chunks without what says where they end; any other as it is.
+fn unchunked(body: &str) -> String {
+    let mut text = String::new();
+    let mut rest = body;
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let Ok(size) = usize::from_str_radix(size, 16) else { return body.to_owned() };
+        text.push_str(&after[..size]);
+        rest = after[size..].strip_prefix("\r\n").unwrap();
+    }
+    if text.is_empty() { body.to_owned() } else { text }
+}
+
+#[test]
+fn long_heads_are_counted_among_the_bodies() {
+    let limits = Limits { head_time_max: PATIENCE, ..quick() };
+    against(limits, async |server| {
+        let mut dripping = Vec::new();
+        for _ in 0..limits.bodies_bytes_max / 6_144 {
+            let mut client = server.client().await;
+            client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "a".repeat(3_000))).await;
+            dripping.push(client);
+        }
+        server.wait_until_open(dripping.len()).await;
+        let mut long = server.client().await;
+        long.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(3_000))).await;
+        assert_eq!(long.reply().await.status, 503);
+        let mut short = server.client().await;
+        short.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(1_000))).await;
+        assert_eq!(short.reply().await.status, 200);
+        dripping[0].send("\r\n\r\n").await;
+        assert_eq!(dripping[0].reply().await.status, 200);
+        long = server.client().await;
+        long.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(3_000))).await;
+        assert_eq!(long.reply().await.status, 200, "what it held came free");
     });
 }
 

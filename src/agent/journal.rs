@@ -551,7 +551,7 @@ mod tests {
         let mut journal = journal();
         ask(&mut journal, 0, 0, None);
         journal.poll(Mono(0), Vec::new).expect("due");
-        let refused = (1..=300).filter_map(|n| ask(&mut journal, 0, n, None)).count();
-        assert_eq!(refused, 300 - (JOURNAL_WRITES_MAX - 2));
+        let refused = (1..=400).filter_map(|n| ask(&mut journal, 0, n, None)).count();
+        assert_eq!(refused, 400 - (JOURNAL_WRITES_MAX - 2));
     }
 }

@@ -6,8 +6,8 @@ pub const EVENT_TYPE_BYTES_MAX: usize = 64;
 pub const EVENT_MESSAGE_BYTES_MAX: usize = 256;
 /// Largest request body in bytes. Beyond: 413.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Most bytes of request bodies held at once over all connections; the share of one largest body is kept for loopback.
-/// Beyond: 503 with Retry-After and close.
+/// Most bytes of request bodies held at once over all connections, heads of more than 2 KiB among them; the share of one
+/// largest body is kept for loopback. Beyond: 503 with Retry-After and close.
 pub const BODIES_BYTES_MAX: usize = 256 * 1024;
 /// Largest answer of a peer that is read, in bytes. Beyond: `TransportFault::TooLarge`.
 pub const REPLY_BYTES_MAX: usize = 256 * 1024;
@@ -16,10 +16,13 @@ pub const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// Most header fields of a request. Beyond: 431 and close.
 pub const HEADERS_MAX: usize = 64;
 /// Most connections to the open port at once. Beyond: a new one is closed at once, one slot kept for loopback.
-pub const CONNECTIONS_MAX: usize = 64;
+pub const CONNECTIONS_MAX: usize = 128;
+/// The same while the port speaks TLS, which costs each of them some KiB more.
+pub const TLS_CONNECTIONS_MAX: usize = 64;
 /// Most connections of one foreign address at once. Beyond: the new one is closed at once.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 12;
-/// Most requests that are read, decided and answered at once; each holds about 20 KiB. Beyond: a request waits for its turn
+/// Most requests that are read, decided and answered at once, those that wait for their commit or a model not counted; each may
+/// hold 20 KiB. Beyond: a request waits for its turn
 /// for `HEAD_TIME_MAX_MS` and is then answered 503 with Retry-After and close.
 pub const EXCHANGES_MAX: usize = 16;
 /// How many of them may be those of other machines.
@@ -82,7 +85,7 @@ pub const KNOWN_TIME_MAX_S: u64 = 60 * 60;
 pub const SOCKET_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// Most writes that wait for a commit. Beyond: an intake is answered 503 with Retry-After.
-pub const JOURNAL_WRITES_MAX: usize = 256;
+pub const JOURNAL_WRITES_MAX: usize = 320;
 /// Most bytes of events that wait for a commit. Beyond: an intake is answered 503 with Retry-After.
 pub const JOURNAL_BYTES_MAX: usize = 256 * 1024;
 /// Writes that make a commit go out at once.
@@ -201,6 +204,9 @@ const _: () = assert!(ASKERS_MAX < EXCHANGES_MAX, "those who ask models must not
 const _: () = assert!(HOOK_CALLS_MAX + 2 <= CALLS_MAX, "ALEX OS and AIWM need a place each");
 const _: () = assert!(BODY_BYTES_MAX * 2 <= JOURNAL_BYTES_MAX, "two largest events must fit the journal");
 const _: () = assert!(COMMIT_BATCH_RECORDS <= JOURNAL_WRITES_MAX);
+const _: () =
+    assert!(2 * CONNECTIONS_MAX <= JOURNAL_WRITES_MAX, "an event and its id of every connection must fit");
+const _: () = assert!(TLS_CONNECTIONS_MAX <= CONNECTIONS_MAX);
 const _: () = assert!(BODY_BYTES_MAX * 2 <= BODIES_BYTES_MAX, "loopback and one stranger need a body each");
 const _: () =
     assert!(CONNECTIONS_PER_ADDRESS_MAX < FOREIGN_EXCHANGES_MAX, "one address must not hold every turn");

@@ -10,7 +10,9 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::brain_answers;
 use super::event_stream::FollowStream;
-use super::http::{Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Service, Upgrade, Upgraded};
+use super::http::{
+    Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Pace, Service, Upgrade, Upgraded,
+};
 use super::sense;
 use super::world::World;
 use super::ws::attend::attend;
@@ -83,11 +85,14 @@ impl Service for Answers {
                 }
                 Decision::Brain(asked) => {
                     // A model takes its time: others have their turn meanwhile, and who leaves ends it.
-                    request.is_lasting.set(matches!(*asked, Asked::Question { .. } | Asked::Say { .. }));
+                    if matches!(*asked, Asked::Question { .. } | Asked::Say { .. }) {
+                        request.pace.set(Pace::Lasting);
+                    }
                     drop(request);
                     brain_answers::answer(&world, *asked).await
                 }
                 Decision::Intake { draft, dedupe, message } => {
+                    request.pace.set(Pace::Committing);
                     drop(request);
                     let answer = take_in(&world, draft, dedupe).await;
                     answer_of(api::intake_answer(&answer, &message))

@@ -12,9 +12,10 @@ use hyper::server::conn::http1::Builder;
 
 use super::adapter::Adapter;
 use super::alarm::{Alarm, now};
+use super::direct;
 use super::exchange::{Exchange, Handler};
 use super::line::{Left, Line, Next};
-use super::port::{Seat, Turn};
+use super::port::{Seat, Share, Turn};
 use super::refusal::Refusal;
 use super::service::{Service, Upgrade};
 use super::stream;
@@ -25,7 +26,7 @@ const HYPER_BYTES_MAX: usize = 8 * 1024;
 
 /// What is left of a connection after an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     /// The next request may come.
     Kept,
     /// The answer was the last; the client may still be reading it.
@@ -113,8 +114,14 @@ async fn in_turn(
     service: &Rc<dyn Service>,
 ) -> Outcome {
     match turn(alarm, peer, seat).await {
-        // Boxed: an idle connection, or one that becomes a socket, must not hold hyper's room.
-        Some(turn) => Box::pin(exchange(line, alarm, peer, seat, turn, service)).await,
+        Some(turn) => {
+            let mut share = Share::new(&seat.port, peer.ip());
+            match direct::take(line, peer, &mut share) {
+                Some(request) => direct::exchange(line, alarm, seat, (turn, share), service, request).await,
+                // Boxed: an idle connection, or one that becomes a socket, must not hold hyper's room.
+                None => Box::pin(exchange(line, alarm, peer, seat, turn, service)).await,
+            }
+        }
         None => refuse(Refusal::Busy, line, alarm, peer, seat).await,
     }
 }

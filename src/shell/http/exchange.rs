@@ -25,7 +25,7 @@ use super::alarm::now;
 use super::body::Taken;
 use super::port::{Port, Share};
 use super::refusal::Refusal;
-use super::service::{Answer, AnswerBody, Chunk, ChunkSource, Incoming, Service};
+use super::service::{Answer, AnswerBody, Chunk, ChunkSource, Incoming, Pace, Service};
 
 /// What the parts of one exchange tell each other.
 pub(super) struct Exchange {
@@ -37,7 +37,7 @@ pub(super) struct Exchange {
     write_due: Cell<Option<Instant>>,
     is_closing: Cell<bool>,
     is_endless: Cell<bool>,
-    is_lasting: Rc<Cell<bool>>,
+    pace: Rc<Cell<Pace>>,
     is_chunk_unsent: Cell<bool>,
     is_chunk_awaited: Cell<bool>,
     is_answered: Cell<bool>,
@@ -62,7 +62,7 @@ impl Exchange {
             write_due: Cell::new(None),
             is_closing: Cell::new(is_closing),
             is_endless: Cell::new(false),
-            is_lasting: Rc::default(),
+            pace: Rc::default(),
             is_chunk_unsent: Cell::new(false),
             is_chunk_awaited: Cell::new(false),
             is_answered: Cell::new(false),
@@ -72,7 +72,7 @@ impl Exchange {
 
     /// Whether the answer takes long to begin or to end, or ends only with the client's leaving.
     pub(super) fn is_lasting(&self) -> bool {
-        self.is_lasting.get() || self.is_endless.get()
+        self.pace.get() == Pace::Lasting || self.is_endless.get()
     }
 
     /// Whether the answer has been given to the kernel whole.
@@ -138,9 +138,9 @@ impl Exchange {
                 let path = head.uri.path().to_owned();
                 let query = head.uri.query().map(str::to_owned);
                 let Exchange { peer, ref service, .. } = *self;
-                let is_lasting = Rc::clone(&self.is_lasting);
+                let pace = Rc::clone(&self.pace);
                 let (method, headers) = (head.method, head.headers);
-                service.handle(Incoming { method, path, query, headers, body, peer, is_lasting }).await
+                service.handle(Incoming { method, path, query, headers, body, peer, pace }).await
             }
         };
         drop(share);

@@ -1,4 +1,5 @@
-//! A socket and the bytes that came over it before their turn: at most 8 KiB, given up when empty.
+//! A socket and the bytes that came over it before their turn: at most 8 KiB, given up when empty. More than 2 KiB of them, a long head,
+//! are counted among the bodies, so that many clients with long heads cannot take more memory than those with long bodies.
 
 use std::future::poll_fn;
 use std::io;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use futures_lite::{AsyncRead, AsyncWrite};
 
 use super::alarm::{Alarm, now};
-use super::port::Seat;
+use super::port::{Seat, Share};
 use super::refusal::Refusal;
 use super::stream::Stream;
 use crate::agent::limits::HEAD_BYTES_MAX;
@@ -18,6 +19,8 @@ use crate::wire::http_head::{self, Framing, Head, Scan};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 4 * 1024;
+/// Bytes that may be ahead without being counted: two of the usual requests.
+const AHEAD_FREE_BYTES: usize = 2 * 1024;
 /// Bytes of a connection that is at its end which are read and dropped, so that the last answer is not lost.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
@@ -73,6 +76,10 @@ pub(super) struct Line {
     pub(super) left: Left,
     chunked: Chunked,
     wants_upgrade: bool,
+    head_bytes: usize,
+    is_simple: bool,
+    /// What of the memory for large bodies the bytes ahead hold.
+    share: Option<Share>,
 }
 
 impl Line {
@@ -84,6 +91,9 @@ impl Line {
             left: Left::Exactly(0),
             chunked: Chunked::default(),
             wants_upgrade: false,
+            head_bytes: 0,
+            is_simple: false,
+            share: None,
         }
     }
 
@@ -98,7 +108,7 @@ impl Line {
             if seat.port.is_stopping() {
                 return Poll::Ready(Next::Gone);
             }
-            if let Poll::Ready(next) = self.poll_next(cx, limits.body_bytes_max) {
+            if let Poll::Ready(next) = self.poll_next(cx, seat, limits.body_bytes_max) {
                 return Poll::Ready(next);
             }
             if !self.ahead.is_empty() && head_due.is_none() {
@@ -109,7 +119,23 @@ impl Line {
         .await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, body_bytes_max: usize) -> Poll<Next> {
+    /// How many bytes may be ahead.
+    fn ahead_max(&self) -> usize {
+        if self.share.is_some() { HEAD_BYTES_MAX } else { AHEAD_FREE_BYTES }
+    }
+
+    /// Whether more bytes may come ahead: from some on, they are counted among all bodies.
+    fn has_room_ahead(&mut self, seat: &Seat) -> bool {
+        if self.ahead.len() < self.ahead_max() {
+            return true;
+        }
+        let mut share = Share::new(&seat.port, seat.address());
+        let is_within = share.try_grow(HEAD_BYTES_MAX - AHEAD_FREE_BYTES);
+        self.share = is_within.then_some(share);
+        is_within
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, seat: &Seat, body_bytes_max: usize) -> Poll<Next> {
         loop {
             if self.is_worth_a_scan() {
                 self.scanned = self.ahead.len();
@@ -121,6 +147,9 @@ impl Line {
                     Scan::Doubt(reason) => return Poll::Ready(Next::Refuse(Refusal::Doubt(reason))),
                     Scan::Head(head) => return Poll::Ready(self.enter_request(&head, body_bytes_max)),
                 }
+            }
+            if !self.has_room_ahead(seat) {
+                return Poll::Ready(Next::Refuse(Refusal::BodiesFull));
             }
             match ready!(self.poll_fill(cx)) {
                 Ok(0) | Err(_) => return Poll::Ready(Next::Gone),
@@ -141,6 +170,8 @@ impl Line {
     fn enter_request(&mut self, head: &Head, body_bytes_max: usize) -> Next {
         let head_bytes = head.len as u64;
         self.wants_upgrade = head.wants_upgrade && head.framing == Framing::None;
+        self.head_bytes = head.len;
+        self.is_simple = head.keep_alive && !head.is_http10 && !head.expects_continue && !head.wants_upgrade;
         self.left = match head.framing {
             Framing::None => Left::Exactly(head_bytes),
             Framing::Length(bytes) if bytes > body_bytes_max as u64 => {
@@ -161,6 +192,22 @@ impl Line {
         if self.wants_upgrade { self.ahead.get(..usize::try_from(bytes).ok()?) } else { None }
     }
 
+    /// Head and body of the request at hand, if all of it is here and it asks for nothing special.
+    pub(super) fn whole(&self) -> Option<(&[u8], &[u8])> {
+        let Left::Exactly(bytes) = self.left else { return None };
+        let whole = self.ahead.get(..usize::try_from(bytes).ok()?)?;
+        if self.is_simple { whole.split_at_checked(self.head_bytes) } else { None }
+    }
+
+    /// Drops the request at hand, of which all is here.
+    pub(super) fn pass_over(&mut self) {
+        if let Left::Exactly(bytes) = self.left {
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            self.drop_ahead(bytes.min(self.ahead.len()));
+            self.left = Left::Exactly(0);
+        }
+    }
+
     /// Drops the head at hand: the socket, and what came behind it.
     pub(super) fn into_parts(mut self) -> (Stream, Vec<u8>) {
         if let Left::Exactly(bytes) = self.left {
@@ -173,7 +220,7 @@ impl Line {
     /// Reads what has come into the bytes ahead; 0 means that the client has closed its side.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut bytes = [0; READ_BYTES];
-        let room = READ_BYTES.min(HEAD_BYTES_MAX.saturating_sub(self.ahead.len()));
+        let room = READ_BYTES.min(self.ahead_max().saturating_sub(self.ahead.len()));
         let n = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut bytes[..room]))?;
         if self.ahead.capacity() - self.ahead.len() < n {
             let wanted = (self.ahead.len() + n).next_power_of_two();
@@ -219,6 +266,7 @@ impl Line {
     fn drop_ahead(&mut self, n: usize) {
         if n == self.ahead.len() {
             self.ahead = Vec::new();
+            self.share = None;
         } else {
             self.ahead.drain(..n);
         }
@@ -229,7 +277,7 @@ impl Line {
         if self.left != Left::Exactly(0) {
             return Poll::Pending;
         }
-        while self.ahead.len() < HEAD_BYTES_MAX {
+        while self.ahead.len() < self.ahead_max() {
             match ready!(self.poll_fill(cx)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => {}
@@ -249,6 +297,41 @@ impl Line {
     /// Ready when the kernel has taken what was written.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    /// Writes head and body of an answer; gives up when the client takes none of it for so long.
+    pub(super) async fn send(
+        &mut self,
+        alarm: &mut Alarm,
+        head: &[u8],
+        body: &[u8],
+        stall_max: Duration,
+    ) -> bool {
+        let (mut head, mut body) = (head, body);
+        let mut due = None;
+        poll_fn(|cx| {
+            loop {
+                let written = if head.is_empty() && body.is_empty() {
+                    self.poll_flush(cx).map_ok(|()| None)
+                } else {
+                    self.poll_write(cx, &[io::IoSlice::new(head), io::IoSlice::new(body)]).map_ok(Some)
+                };
+                match written {
+                    Poll::Ready(Ok(None)) => return Poll::Ready(true),
+                    Poll::Ready(Ok(Some(n))) if n > 0 => {
+                        let of_head = n.min(head.len());
+                        (head, body) = (&head[of_head..], &body[n - of_head..]);
+                        due = None;
+                    }
+                    Poll::Ready(_) => return Poll::Ready(false),
+                    Poll::Pending => {
+                        let due = *due.get_or_insert_with(|| now() + stall_max);
+                        return alarm.poll_due(cx, Some(due)).map(|()| false);
+                    }
+                }
+            }
+        })
+        .await
     }
 
     /// Writes an answer of the port's own; gives up when the client does not take it.

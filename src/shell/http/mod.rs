@@ -6,6 +6,7 @@
 //!                              one whole head
 //!                                    v
 //!                  one of the turns, of which there are fewer than seats
+//!                                    |--whole and simple--> direct --> Service::handle -> Answer --> socket
 //!                                    v
 //!             hyper, made anew for each request, sees that request's bytes and no others
 //!                                    |
@@ -22,6 +23,7 @@ mod adapter;
 mod alarm;
 mod body;
 mod connection;
+mod direct;
 mod exchange;
 mod line;
 mod listen;
@@ -35,5 +37,7 @@ pub(super) use alarm::{Alarm, now};
 pub use listen::{bind, serve};
 pub use port::{Limits, Port};
 pub(super) use port::{Seat, Share};
-pub use service::{Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Service, Upgrade, Upgraded};
+pub use service::{
+    Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Pace, Service, Upgrade, Upgraded,
+};
 pub use stream::Stream;

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -12,6 +12,8 @@ use rustls::ServerConfig;
 use smol::lock::{Semaphore, SemaphoreGuard};
 
 use crate::agent::limits::{self, FOREIGN_HANDSHAKES_MAX, HANDSHAKES_MAX, HANDSHAKES_PER_ADDRESS_MAX};
+use crate::shell::clock::system_now;
+use crate::wire::time::format_http_date;
 
 /// Watchers beyond this are woken rather than kept.
 const WATCHERS_MAX: usize = 8;
@@ -21,6 +23,8 @@ const WATCHERS_MAX: usize = 8;
 pub struct Limits {
     /// Most connections at once; one of them is kept for loopback.
     pub connections_max: usize,
+    /// Most connections at once while the port speaks TLS, which costs each of them more.
+    pub tls_connections_max: usize,
     /// Most connections of one foreign address at once.
     pub connections_per_address_max: usize,
     /// Most requests under way at once.
@@ -53,6 +57,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections_max: limits::CONNECTIONS_MAX,
+            tls_connections_max: limits::TLS_CONNECTIONS_MAX,
             connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_MAX,
             exchanges_max: limits::EXCHANGES_MAX,
             foreign_exchanges_max: limits::FOREIGN_EXCHANGES_MAX,
@@ -82,6 +87,8 @@ pub struct Port {
     handshakes: RefCell<Vec<IpAddr>>,
     turned_away: Cell<u64>,
     answers: [Cell<u64>; 5],
+    /// A second, and how HTTP writes it.
+    date: RefCell<(i64, String)>,
 }
 
 struct Taken {
@@ -104,6 +111,7 @@ impl Port {
             handshakes: RefCell::default(),
             turned_away: Cell::new(0),
             answers: Default::default(),
+            date: RefCell::new((i64::MIN, String::new())),
         })
     }
 
@@ -176,6 +184,17 @@ impl Port {
         }
     }
 
+    /// Calls `tell` with the date of this second for an answer.
+    pub(super) fn with_date(&self, tell: impl FnOnce(&str)) {
+        let now = system_now();
+        let second = now.0.div_euclid(1_000);
+        let mut date = self.date.borrow_mut();
+        if date.0 != second {
+            *date = (second, format_http_date(now));
+        }
+        tell(&date.1);
+    }
+
     pub(super) fn count_turned_away(&self) {
         self.turned_away.set(self.turned_away.get() + 1);
     }
@@ -217,10 +236,14 @@ impl Port {
         let open = seats.iter().flatten().count();
         let same = seats.iter().flatten().filter(|taken| taken.address == address).count();
         let is_exempt = self.limits.loopback_exempt && address.is_loopback();
+        let most = match self.tls.borrow().as_ref() {
+            Some(_) => self.limits.connections_max.min(self.limits.tls_connections_max),
+            None => self.limits.connections_max,
+        };
         let is_full = if is_exempt {
-            open >= self.limits.connections_max
+            open >= most
         } else {
-            open + 1 >= self.limits.connections_max || same >= self.limits.connections_per_address_max
+            open + 1 >= most || same >= self.limits.connections_per_address_max
         };
         if is_full || self.is_stopping() {
             return None;
@@ -265,6 +288,15 @@ pub(in crate::shell) struct Seat {
 }
 
 impl Seat {
+    /// Whose connection it is.
+    pub(super) fn address(&self) -> IpAddr {
+        let seats = self.port.seats.borrow();
+        seats
+            .get(self.index)
+            .and_then(Option::as_ref)
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |taken| taken.address)
+    }
+
     /// Has the calling task woken when the port stops.
     pub(in crate::shell) fn watch_stop(&self, cx: &mut Context<'_>) {
         if let Some(Some(taken)) = self.port.seats.borrow_mut().get_mut(self.index) {
@@ -327,7 +359,7 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
-    const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn foreign(last: u8) -> IpAddr {
         IpAddr::from([10, 0, 0, last])

@@ -88,7 +88,11 @@ impl Refusal {
     /// The whole answer as it goes over the wire, for a head that hyper does not get to see.
     pub(super) fn to_wire(self) -> Vec<u8> {
         let body = self.body();
-        let more = if self == Refusal::Busy { "retry-after: 5\r\n" } else { "" };
+        let more = match self {
+            Refusal::Busy => "retry-after: 5\r\n",
+            Refusal::BodiesFull => "retry-after: 1\r\n",
+            _ => "",
+        };
         format!(
             "HTTP/1.1 {} {}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {}\r\n{more}connection: close\r\n\r\n{body}",
             self.status(),

@@ -26,9 +26,20 @@ pub struct Incoming {
     pub body: Vec<u8>,
     /// Where the connection comes from; an IPv4 address never in its IPv6 spelling.
     pub peer: SocketAddr,
-    /// Set by the service if the answer may take long to begin or to end: others have their turn meanwhile, and a client
-    /// that closes its side has left.
-    pub is_lasting: Rc<Cell<bool>>,
+    /// Set by the service once it knows what the answer waits for.
+    pub pace: Rc<Cell<Pace>>,
+}
+
+/// How long an answer takes to begin or to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// It is made at once.
+    #[default]
+    Prompt,
+    /// It waits for a commit, of which the journal bounds how many there are: others have their turn meanwhile.
+    Committing,
+    /// It may take long: others have their turn meanwhile, and a client that closes its side has left.
+    Lasting,
 }
 
 /// What is sent back for one request.

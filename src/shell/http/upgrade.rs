@@ -22,7 +22,7 @@ pub(super) fn incoming(head: &[u8], peer: SocketAddr) -> Option<Incoming> {
         headers.append(HeaderName::from_bytes(name).ok()?, value);
     }
     let (path, query) = (uri.path().to_owned(), uri.query().map(str::to_owned));
-    Some(Incoming { method, path, query, headers, body: Vec::new(), peer, is_lasting: Rc::default() })
+    Some(Incoming { method, path, query, headers, body: Vec::new(), peer, pace: Rc::default() })
 }
 
 /// The 101 as it goes over the wire.
