@@ -19,19 +19,24 @@ pub enum Found<'r> {
 /// the table holds a byte that needs it.
 #[must_use]
 pub fn find<'r>(table: &'r [Route], method: &str, path: &str) -> Found<'r> {
-    if !table.iter().any(|route| is_at(route, path)) {
-        return if (method, path) == ("OPTIONS", "*") { Found::Options } else { Found::Nowhere };
-    }
     let wanted = match method {
-        "GET" | "HEAD" => Method::Get,
-        "POST" => Method::Post,
-        "DELETE" => Method::Delete,
-        "OPTIONS" => return Found::Options,
-        _ => return Found::WrongMethod,
+        "GET" | "HEAD" => Some(Method::Get),
+        "POST" => Some(Method::Post),
+        "DELETE" => Some(Method::Delete),
+        _ => None,
     };
-    match table.iter().find(|route| route.method == wanted && is_at(route, path)) {
-        Some(route) => Found::Route(route),
-        None => Found::WrongMethod,
+    let mut is_there = false;
+    for route in table.iter().filter(|route| is_at(route, path)) {
+        if Some(route.method) == wanted {
+            return Found::Route(route);
+        }
+        is_there = true;
+    }
+    match (method, is_there) {
+        ("OPTIONS", true) => Found::Options,
+        ("OPTIONS", false) if path == "*" => Found::Options,
+        (_, true) => Found::WrongMethod,
+        (_, false) => Found::Nowhere,
     }
 }
 
@@ -59,25 +64,28 @@ fn is_at(route: &Route, path: &str) -> bool {
             && path.strip_prefix("/api").is_some_and(|rest| matches_pattern(route.path, rest)))
 }
 
+/// Byte by byte, as every request asks this of most of the table. A parameter is a whole segment.
 fn matches_pattern(pattern: &str, path: &str) -> bool {
-    let (pattern, path) = (trimmed(pattern), trimmed(path));
-    let mut wanted = pattern.split('/');
-    let mut given = path.split('/');
+    let (mut pattern, mut path) = (trimmed(pattern.as_bytes()), trimmed(path.as_bytes()));
     loop {
-        match (wanted.next(), given.next()) {
-            (None, None) => return true,
-            (Some(wanted), Some(given)) if wanted == given || (is_param(wanted) && !given.is_empty()) => {}
+        match (pattern, path) {
+            ([], []) => return true,
+            ([b'{', ..], [first, ..]) if *first != b'/' => {
+                (pattern, path) = (behind_segment(pattern), behind_segment(path));
+            }
+            ([wanted, more @ ..], [given, rest @ ..]) if wanted == given => (pattern, path) = (more, rest),
             _ => return false,
         }
     }
 }
 
-fn trimmed(path: &str) -> &str {
-    path.strip_suffix('/').unwrap_or(path)
+fn behind_segment(path: &[u8]) -> &[u8] {
+    let end = path.iter().position(|b| *b == b'/').unwrap_or(path.len());
+    &path[end..]
 }
 
-fn is_param(segment: &str) -> bool {
-    segment.starts_with('{') && segment.ends_with('}')
+fn trimmed(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b"/").unwrap_or(path)
 }
 
 #[cfg(test)]

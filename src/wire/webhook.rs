@@ -3,10 +3,15 @@
 //! Fields that the documents name are checked for their type; all are optional but `event_type`, `null` counts as
 //! missing, and unknown fields are kept. Not here: signatures, ids, answers' status codes.
 
+use std::borrow::Cow;
+
 use super::json::{Json, Kind, TextFault};
 use super::words::one_line;
 use crate::agent::event::{EventDraft, JsonText, Severity, Source};
 use crate::agent::limits::{EVENT_MESSAGE_BYTES_MAX, EVENT_TYPE_BYTES_MAX};
+
+/// Members of a body that are kept at once, about 1 KiB of memory. One with more is looked through again for each.
+const MEMBERS_MAX: usize = 24;
 
 /// Where the ten paths begin.
 pub const PREFIX: &str = "/api/webhooks/chainbot/";
@@ -155,16 +160,17 @@ pub fn decode(kind: WebhookKind, body: &[u8]) -> Result<EventDraft, BodyFault> {
     if json.kind() != Kind::Object {
         return Err(BodyFault::NotAnObject);
     }
-    let faults: Vec<_> = rules(kind).filter_map(|rule| rule.fault(json, kind)).collect();
+    let body = &Members::of(json);
+    let faults: Vec<_> = rules(kind).filter_map(|rule| rule.fault(body, kind)).collect();
     if !faults.is_empty() {
         return Err(BodyFault::Fields(faults));
     }
     let event_type =
-        kind.event_type().map_or_else(|| text(json, "event_type").unwrap_or_default(), str::to_owned);
+        kind.event_type().map_or_else(|| text(body, "event_type").unwrap_or_default(), str::to_owned);
     Ok(EventDraft {
-        source: word(json, "source", Source::parse).unwrap_or_default(),
-        severity: severity(kind, json),
-        message: one_line(&message(kind, json, &event_type), EVENT_MESSAGE_BYTES_MAX),
+        source: word(body, "source", Source::parse).unwrap_or_default(),
+        severity: severity(kind, body),
+        message: one_line(&message(kind, body, &event_type), EVENT_MESSAGE_BYTES_MAX),
         kind: event_type,
         metadata: JsonText(json.compact()),
     })
@@ -177,6 +183,27 @@ pub fn is_event_type(text: &str) -> bool {
     (1..=EVENT_TYPE_BYTES_MAX).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
         && text.bytes().any(|b| b != b'.')
+}
+
+/// A body's members, found in one pass: it is asked for a dozen of them.
+struct Members<'a> {
+    body: Json<'a>,
+    /// All of them, unless there are more than `MEMBERS_MAX`.
+    seen: Option<Vec<(Cow<'a, str>, Json<'a>)>>,
+}
+
+impl<'a> Members<'a> {
+    fn of(body: Json<'a>) -> Self {
+        let seen: Vec<_> = body.fields().take(MEMBERS_MAX + 1).collect();
+        Self { body, seen: (seen.len() <= MEMBERS_MAX).then_some(seen) }
+    }
+
+    /// As [`Json::some`].
+    fn some(&self, name: &str) -> Option<Json<'a>> {
+        let Some(seen) = &self.seen else { return self.body.some(name) };
+        let value = seen.iter().rfind(|(known, _)| known == name).map(|(_, value)| *value);
+        value.filter(|value| value.kind() != Kind::Null)
+    }
 }
 
 /// What a field must be.
@@ -262,8 +289,10 @@ fn rules(kind: WebhookKind) -> impl Iterator<Item = &'static Rule> {
 }
 
 impl Rule {
-    fn fault(&self, body: Json<'_>, kind: WebhookKind) -> Option<FieldFault> {
-        let value = self.0.split('/').skip(1).try_fold(body, Json::some);
+    fn fault(&self, body: &Members<'_>, kind: WebhookKind) -> Option<FieldFault> {
+        let mut names = self.0.split('/').skip(1);
+        let value = names.next().and_then(|name| body.some(name));
+        let value = value.and_then(|value| names.try_fold(value, Json::some));
         let detail = match value {
             Some(value) => self.1.complaint(value, kind)?,
             None if matches!(self.1, Must::EventType) => "is required".to_owned(),
@@ -321,7 +350,7 @@ fn event_type_complaint(value: Json<'_>) -> Option<String> {
     })
 }
 
-fn severity(kind: WebhookKind, body: Json<'_>) -> Severity {
+fn severity(kind: WebhookKind, body: &Members<'_>) -> Severity {
     let wants_attention = body.some("requires_attention").and_then(Json::bool) == Some(true);
     let said = if kind == WebhookKind::Event { word(body, "severity", Severity::parse) } else { None };
     said.unwrap_or(match kind {
@@ -331,19 +360,16 @@ fn severity(kind: WebhookKind, body: Json<'_>) -> Severity {
     })
 }
 
-fn word<T>(body: Json<'_>, name: &str, parse: fn(&str) -> Option<T>) -> Option<T> {
+fn word<T>(body: &Members<'_>, name: &str, parse: fn(&str) -> Option<T>) -> Option<T> {
     body.some(name).and_then(Json::text).and_then(|text| parse(&text))
 }
 
-fn text(body: Json<'_>, name: &str) -> Option<String> {
-    body.some(name)
-        .and_then(Json::text)
-        .map(std::borrow::Cow::into_owned)
-        .filter(|text| !text.trim().is_empty())
+fn text(body: &Members<'_>, name: &str) -> Option<String> {
+    body.some(name).and_then(Json::text).map(Cow::into_owned).filter(|text| !text.trim().is_empty())
 }
 
 /// One line for people.
-fn message(kind: WebhookKind, body: Json<'_>, event_type: &str) -> String {
+fn message(kind: WebhookKind, body: &Members<'_>, event_type: &str) -> String {
     match kind {
         WebhookKind::Health | WebhookKind::Status => health_message(kind, body),
         WebhookKind::Event => text(body, "message").unwrap_or_else(|| format!("event {event_type}")),
@@ -358,7 +384,7 @@ fn message(kind: WebhookKind, body: Json<'_>, event_type: &str) -> String {
     }
 }
 
-fn health_message(kind: WebhookKind, body: Json<'_>) -> String {
+fn health_message(kind: WebhookKind, body: &Members<'_>) -> String {
     let who =
         text(body, "agent_name").map_or_else(String::new, |name| format!(" of \"{}\"", one_line(&name, 80)));
     let noun = if kind == WebhookKind::Health { "health" } else { "status" };

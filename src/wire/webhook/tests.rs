@@ -186,3 +186,19 @@ fn answers_are_worded_as_the_python_service_does() {
     assert_eq!(WebhookKind::Status.success_message("x"), "Health status updated");
     assert_eq!(WebhookKind::Event.success_message("boot"), "Event boot processed");
 }
+
+#[test]
+fn a_body_with_many_members_is_read_like_one_with_few() {
+    for more in [0, MEMBERS_MAX - 4, MEMBERS_MAX, 1_000] {
+        let filler: String = (0..more).map(|n| format!("\"f{n}\":{n},")).collect();
+        let body =
+            format!(r#"{{{filler}"workflow_id":"a","workflow_id":"w","error":null,"status":"failed"}}"#);
+        let draft = decode(WebhookKind::WorkflowFailed, body.as_bytes()).unwrap();
+        assert_eq!(draft.message, "workflow \"w\" failed", "{more}");
+        let wrong = body.replace("\"w\"", "7");
+        assert!(
+            matches!(decode(WebhookKind::WorkflowFailed, wrong.as_bytes()), Err(BodyFault::Fields(_))),
+            "{more}"
+        );
+    }
+}
