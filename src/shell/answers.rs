@@ -6,8 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tungstenite::handshake::derive_accept_key;
-
 use super::brain_answers;
 use super::event_stream::FollowStream;
 use super::http::{
@@ -17,6 +15,7 @@ use super::sense;
 use super::world::World;
 use super::ws::attend::attend;
 use super::ws::hub::Counts;
+use super::ws::key::accept_of;
 use crate::agent::effect::IntakeAnswer;
 use crate::agent::event::EventDraft;
 use crate::agent::ids::{DedupeKey, EventId, LedgerId, Seq};
@@ -55,7 +54,7 @@ impl Service for Answers {
         let place = world.hub().places().try_seat(peer.ip())?;
         world.admit(from);
         world.note(from, decided.shown);
-        let mut headers = vec![("sec-websocket-accept", derive_accept_key(plan.key.as_bytes()))];
+        let mut headers = vec![("sec-websocket-accept", accept_of(&plan.key))];
         headers.extend(plan.subprotocol.map(|name| ("sec-websocket-protocol", name.to_owned())));
         world.http.borrow_mut().count(101);
         let run = move |stream, ahead| -> Upgraded {

@@ -14,12 +14,11 @@ use async_io::Timer;
 use futures_lite::stream::Stream;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use smol::channel::{self, Receiver, Sender};
-use tungstenite::handshake::client::generate_key;
-use tungstenite::handshake::derive_accept_key;
 
 use super::dial::{AnyStream, Dialer, fault_of};
 use super::world::World;
 use super::ws::driver::{End, Next, Role, Socket};
+use super::ws::key::{accept_of, fresh_key};
 use crate::agent::ids::LinkId;
 use crate::agent::input::{BusIn, Fault, Input, LinkEnd};
 use crate::agent::limits::{BUS_BATCH_EVENTS, BUS_OPEN_TIME_MAX_MS};
@@ -162,8 +161,8 @@ async fn shake_hands(
     host_header: &str,
 ) -> Result<Vec<u8>, OpenFault> {
     let at_io = |error: io::Error| OpenFault::Failed(fault_of(&error));
-    let key = generate_key();
-    let accept = derive_accept_key(key.as_bytes());
+    let key = fresh_key().map_err(|error| at_io(io::Error::other(error)))?;
+    let accept = accept_of(&key);
     stream.write_all(request(target, host_header, &key).as_bytes()).await.map_err(at_io)?;
     stream.flush().await.map_err(at_io)?;
     let mut bytes = Vec::with_capacity(1_024);

@@ -1,5 +1,8 @@
 //! Hands and senses: clocks, sockets, threads, files, signals. Decides nothing.
 
+use std::future::Future;
+use std::pin::Pin;
+
 mod answers;
 mod asking;
 mod bell;
@@ -28,3 +31,8 @@ mod tls_stream;
 pub mod tools;
 mod world;
 pub mod ws;
+
+/// A task as the executors are given it: boxed, or each future that there is would have its own copy of an executor's code.
+fn work<'a>(future: impl Future<Output = ()> + 'a) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
+    Box::pin(future)
+}

@@ -30,6 +30,7 @@ use super::signals::{Signal, Signals};
 use super::think::{self, Around, Thinker};
 use super::tls_files::{self, TlsFault};
 use super::tools::Hands;
+use super::work;
 use super::world::{Durable, Parts, World, rate_of};
 use super::ws::hub::Hub;
 use super::{log as output, state};
@@ -241,19 +242,20 @@ async fn live<'a>(
     let port = world.port();
     let serving: Vec<_> = listeners
         .into_iter()
-        .map(|listener| executor.spawn(http::serve(listener, Rc::clone(&port), Rc::clone(&service))))
+        .map(|listener| executor.spawn(work(http::serve(listener, Rc::clone(&port), Rc::clone(&service)))))
         .collect();
     drop(service);
     let background = [
-        executor.spawn(world.listen_to_commits()),
-        executor.spawn(world.listen_to_calls()),
-        executor.spawn(bus::keep_bus(world)),
-        executor.spawn(world.listen_to_tools()),
-        executor.spawn(think::keep(Rc::clone(&world.thinker), Rc::clone(world) as Rc<dyn Around>)),
-        executor.spawn(world.keep_time()),
-        executor.spawn(listen_to_signals(world, signals, start)),
-        executor.spawn(tell_manager(world)),
-    ];
+        work(world.listen_to_commits()),
+        work(world.listen_to_calls()),
+        work(bus::keep_bus(world)),
+        work(world.listen_to_tools()),
+        work(think::keep(Rc::clone(&world.thinker), Rc::clone(world) as Rc<dyn Around>)),
+        work(world.keep_time()),
+        work(listen_to_signals(world, signals, start)),
+        work(tell_manager(world)),
+    ]
+    .map(|work| executor.spawn(work));
     world.tell_servers();
     world.feed(Input::Tick);
     world.ended().await;

@@ -17,6 +17,7 @@ use super::port::Port;
 use super::refusal::NO_SEAT;
 use super::service::Service;
 use crate::agent::limits::{BACKLOG_MAX, KERNEL_BUFFER_BYTES};
+use crate::shell::work;
 
 /// How long nothing is accepted after the system could not give a socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -125,7 +126,7 @@ fn take_in(
     };
     // Without it answers are late by the client's delayed acknowledgement; not a reason to refuse.
     let _ = socket.get_ref().set_nodelay(true);
-    executor.spawn(attend(socket, peer, seat, service.clone())).detach();
+    executor.spawn(work(attend(socket, peer, seat, service.clone()))).detach();
 }
 
 /// Says 503 as far as that goes without waiting: what has arrived is read first, so that the close is no reset.

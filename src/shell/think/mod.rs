@@ -208,7 +208,7 @@ fn start(executor: &LocalExecutor<'static>, thinker: &Rc<Thinker>, around: &Rc<d
     // Stopped before it was begun.
     let Some((progress, asked)) = known else { return };
     let work = run::think(Rc::clone(thinker), Rc::clone(around), job, asked, progress);
-    let task = executor.spawn(work);
+    let task = executor.spawn(crate::shell::work(work));
     match thinker.running.borrow_mut().get_mut(&thought) {
         Some(running) => running.task = Some(task),
         None => task.detach(),

@@ -37,6 +37,7 @@ use crate::agent::limits::TOOL_RUNS_MAX;
 use crate::ledger::Ledger;
 use crate::shell::client::Client;
 use crate::shell::mcp::Servers;
+use crate::shell::work;
 use crate::wire::tools::{self, Action};
 
 /// Stack of a helper thread in bytes, as for calls (`calls.rs`).
@@ -81,7 +82,7 @@ impl Hands {
         };
         let (executor, kit) = (LocalExecutor::new(), Rc::new(kit));
         let servers = Rc::clone(&kit);
-        executor.spawn(async move { servers.servers.keep().await }).detach();
+        executor.spawn(work(async move { servers.servers.keep().await })).detach();
         Self { executor, kit, running: RefCell::default(), done: channel::unbounded() }
     }
 
@@ -91,11 +92,11 @@ impl Hands {
         let (stop, stopped) = channel::bounded(1);
         self.running.borrow_mut().insert(run, stop);
         let (kit, setup, answer) = (Rc::clone(&self.kit), setup.clone(), self.done.0.clone());
-        let work = async move {
+        let run_it = async move {
             let result = kit.run(&call, &setup, newest, &stopped).await;
             let _ = answer.try_send((run, result));
         };
-        self.executor.spawn(work).detach();
+        self.executor.spawn(work(run_it)).detach();
     }
 
     /// Stops a run with all that it started. It is answered all the same.

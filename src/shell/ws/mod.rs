@@ -4,4 +4,5 @@ pub(super) mod attend;
 pub mod cursor;
 pub mod driver;
 pub mod hub;
+pub(super) mod key;
 mod meter;
