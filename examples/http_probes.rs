@@ -73,7 +73,7 @@ fn serve_chainbot() {
     println!("{}", listener.get_ref().local_addr().unwrap().port());
     // As for a stranger: loopback has no share of its own.
     let limits = Limits { loopback_exempt: false, ..Limits::default() };
-    smol::block_on(serve(listener, Port::new(limits), Rc::new(Count(Cell::new(0)))));
+    chainbot::shell::reactor::block_on(serve(listener, Port::new(limits), Rc::new(Count(Cell::new(0)))));
 }
 
 // --- the clients ---

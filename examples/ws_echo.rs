@@ -10,10 +10,10 @@ use std::io;
 use std::net::{Ipv4Addr, TcpStream};
 use std::rc::Rc;
 
-use async_io::Async;
 use chainbot::shell::http::{
     Answer, AnswerBody, Handling, Incoming, Limits, Port, Service, Stream, Upgrade, Upgraded, bind, serve,
 };
+use chainbot::shell::reactor::Async;
 use chainbot::shell::ws::driver::{Next, Role, Socket};
 use chainbot::wire::bus_handshake::{self, answer, request, target};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, future};
@@ -29,7 +29,7 @@ fn main() -> io::Result<()> {
     let port = words.next().and_then(|port| port.parse().ok()).unwrap_or(9001);
     match mode.as_str() {
         "serve" => serve_echo(port),
-        "call" => async_io::block_on(call_cases(port)),
+        "call" => chainbot::shell::reactor::block_on(call_cases(port)),
         _ => Err(io::Error::other("usage: ws_echo serve|call PORT")),
     }
 }
@@ -55,10 +55,14 @@ impl Service for Echo {
 fn serve_echo(port: u16) -> io::Result<()> {
     let listener = bind("127.0.0.1", port)?.remove(0);
     let shared = Port::new(Limits::default());
-    let ended = smol::unblock(|| io::copy(&mut io::stdin(), &mut io::sink()));
-    async_io::block_on(future::or(
+    let (end, ended) = async_channel::bounded(1);
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        let _ = end.try_send(());
+    });
+    chainbot::shell::reactor::block_on(future::or(
         async {
-            let _ = ended.await;
+            let _ = ended.recv().await;
         },
         serve(listener, shared, Rc::new(Echo)),
     ));
@@ -102,7 +106,7 @@ async fn call_cases(port: u16) -> io::Result<()> {
 async fn open(port: u16, path: &str) -> io::Result<(Async<TcpStream>, Vec<u8>)> {
     let url = format!("ws://127.0.0.1:{port}{path}");
     let target = target(&url).ok_or_else(|| io::Error::other("no URL"))?;
-    let mut stream = Async::<TcpStream>::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    let mut stream = Async::<TcpStream>::connect((Ipv4Addr::LOCALHOST, port).into()).await?;
     let key = generate_key();
     stream.write_all(request(&target, "", &key).as_bytes()).await?;
     let mut bytes = Vec::new();

@@ -10,12 +10,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_io::{Async, Timer};
+use async_executor::LocalExecutor;
 use chainbot::shell::http::{
     Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Limits, Pace, Port, Service, bind, serve,
 };
+use chainbot::shell::reactor::{Async, Timer};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
-use smol::LocalExecutor;
 
 /// Longest that any single thing here may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -135,7 +135,7 @@ impl Server {
 
 /// Runs `test` against a server on a port of its own, then stops the server and waits for its end.
 fn against(limits: Limits, test: impl AsyncFnOnce(&Server)) {
-    smol::block_on(async {
+    chainbot::shell::reactor::block_on(async {
         let listener = bind("127.0.0.1", 0).unwrap().remove(0);
         let address = listener.get_ref().local_addr().unwrap();
         let server = Server { port: Port::new(limits), echo: Rc::default(), address };

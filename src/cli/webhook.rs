@@ -11,6 +11,7 @@ use crate::agent::limits::BODY_BYTES_MAX;
 use crate::config::Config;
 use crate::shell::calls::Calls;
 use crate::shell::clock::system_now;
+use crate::shell::reactor;
 use crate::shell::tls_files;
 use crate::wire::json::{self, Json, Kind};
 use crate::wire::standard_webhooks::{self, Key, SignedHeaders};
@@ -107,7 +108,7 @@ fn post_elsewhere(
     let authorities = tls_files::authorities(config).map_err(|fault| Failure::new(Exit::Config, fault))?;
     let calls = Calls::new(authorities.as_deref()).map_err(|error| Failure::new(Exit::Other, error))?;
     calls.start(CallId(0), request);
-    match smol::block_on(calls.next()).1 {
+    match reactor::block_on(calls.next()).1 {
         Ok(reply) => Ok((reply.status, String::from_utf8_lossy(&reply.body).into_owned())),
         Err(fault) => Err(Failure::new(Exit::Unavailable, format_args!("{}: {fault}", printable(url)))),
     }

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use async_channel::{Receiver, Sender};
 use futures_lite::Stream;
-use smol::channel::{self, Receiver, Sender};
 
 use super::world::World;
 use crate::agent::brain::speech::{AskAnswer, Message, Refusal, Saying};
@@ -73,7 +73,7 @@ impl Asker {
     pub(super) fn new(world: &Rc<World>) -> Result<Self, Refusal> {
         let place = world.asking.place()?;
         let request = world.next_request();
-        let (sender, receiver) = channel::bounded(1);
+        let (sender, receiver) = async_channel::bounded(1);
         world.asking.asks.borrow_mut().insert(request, sender);
         Ok(Self { world: Rc::clone(world), request, answer: Box::pin(receiver), _place: place })
     }
@@ -108,7 +108,7 @@ impl World {
     /// Says something to a conversation; the answer comes as an event. What speaks against it at once is the answer here.
     pub(super) fn converse(self: &Rc<Self>, saying: Box<Saying>) -> Option<Refusal> {
         let request = self.next_request();
-        let (sender, receiver) = channel::bounded(1);
+        let (sender, receiver) = async_channel::bounded(1);
         self.asking.asks.borrow_mut().insert(request, sender);
         self.feed(Input::Say { request, saying });
         // Whoever says it may go: the turn stays.
@@ -155,7 +155,7 @@ impl World {
 
     async fn ask_decision(&self, input: impl FnOnce(RequestId) -> Input) -> DecisionAnswer {
         let request = self.next_request();
-        let (sender, receiver) = channel::bounded(1);
+        let (sender, receiver) = async_channel::bounded(1);
         self.asking.decisions.borrow_mut().insert(request, sender);
         let _guard = Undecided { world: self, request };
         self.feed(input(request));

@@ -10,10 +10,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use async_io::Timer;
+use async_channel::{Receiver, Sender};
 use futures_lite::stream::Stream;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
-use smol::channel::{self, Receiver, Sender};
 
 use super::dial::{AnyStream, Dialer, fault_of};
 use super::world::World;
@@ -22,6 +21,7 @@ use super::ws::key::{accept_of, fresh_key};
 use crate::agent::ids::LinkId;
 use crate::agent::input::{BusIn, Fault, Input, LinkEnd};
 use crate::agent::limits::{BUS_BATCH_EVENTS, BUS_OPEN_TIME_MAX_MS};
+use crate::shell::reactor::Timer;
 use crate::wire::AddressGuard;
 use crate::wire::bus::{Frame, decode};
 use crate::wire::bus_handshake::{Answer, HEAD_BYTES_MAX, answer, request, target};
@@ -55,12 +55,12 @@ impl Links {
     /// No link is open.
     #[must_use]
     pub fn new(dialer: Rc<Dialer>) -> Self {
-        Self { current: RefCell::default(), asked: channel::bounded(LINKS_MAX), dialer }
+        Self { current: RefCell::default(), asked: async_channel::bounded(LINKS_MAX), dialer }
     }
 
     /// Asks for a link; it drops the one before. What comes of it at once is the answer.
     pub fn open(&self, link: LinkId, url: String, host_header: String) -> Option<Input> {
-        let (sender, frames) = channel::bounded(FRAMES_MAX);
+        let (sender, frames) = async_channel::bounded(FRAMES_MAX);
         *self.current.borrow_mut() = Some((link, sender));
         let is_asked = self.asked.0.try_send(Asked { link, url, host_header, frames }).is_ok();
         (!is_asked).then(|| self.fail(link))

@@ -12,13 +12,13 @@ use std::io::{self, Read};
 use std::thread;
 use std::time::Duration;
 
-use async_io::Timer;
+use async_channel::{Receiver, Sender};
 use futures_lite::future;
-use smol::channel::{self, Receiver, Sender};
 use ureq::Agent;
 use ureq::http;
 use ureq::unversioned::transport::{Connector, TcpConnector};
 
+use super::reactor::Timer;
 use super::resolve::{self, InThread, PrivateName};
 use super::tls::Tls;
 use crate::agent::ids::CallId;
@@ -62,9 +62,9 @@ impl Calls {
     /// The PEM text holds no certificate, or a damaged one.
     pub fn new(extra_ca_pem: Option<&[u8]>) -> io::Result<Self> {
         // A place for each call in flight, and for each thread that was told to end and has not read it.
-        let (jobs, asked) = channel::bounded(2 * CALLS_MAX);
+        let (jobs, asked) = async_channel::bounded(2 * CALLS_MAX);
         // A place for each call in flight, so that a helper never waits for the loop, and as many for refusals.
-        let (answer, done) = channel::bounded(2 * CALLS_MAX);
+        let (answer, done) = async_channel::bounded(2 * CALLS_MAX);
         let agent = agent_with(Tls::new(extra_ca_pem)?);
         Ok(Self { agent, jobs, asked, answer, done, in_flight: Cell::new(0), threads: Cell::new(0) })
     }

@@ -1,6 +1,7 @@
 //! Calls against real sockets on loopback. Peers that behave are `tiny_http`, peers that do not are bare sockets.
 
 use super::*;
+use crate::shell::reactor::block_on;
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -34,7 +35,7 @@ fn result_of(request: HttpRequest) -> CallResult {
 
 fn result_by(calls: &Calls, request: HttpRequest) -> CallResult {
     calls.start(CallId(7), request);
-    let (id, result) = smol::block_on(calls.next());
+    let (id, result) = block_on(calls.next());
     assert_eq!(id, CallId(7));
     result
 }
@@ -286,7 +287,7 @@ fn four_calls_run_at_once_and_the_threads_stay_four() {
             calls.start(CallId(id), post(url(port)));
         }
         calls.start(CallId(99), post(url(port)));
-        let mut back: Vec<_> = (0..=CALLS_MAX).map(|_| smol::block_on(calls.next())).collect();
+        let mut back: Vec<_> = (0..=CALLS_MAX).map(|_| block_on(calls.next())).collect();
         back.sort_by_key(|(id, _)| *id);
         assert_eq!(back.pop(), Some((CallId(99), Err(Fault::Local))), "one too many");
         assert!(
@@ -315,7 +316,7 @@ fn threads_end_after_a_rest_and_are_there_again_for_the_next_call() {
             Timer::after(10 * REST).await;
             false
         };
-        assert!(smol::block_on(future::or(future::or(ended, none_comes_back), too_late)));
+        assert!(block_on(future::or(future::or(ended, none_comes_back), too_late)));
     }
 }
 

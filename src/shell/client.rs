@@ -15,7 +15,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_io::Timer;
 use futures_lite::{AsyncRead as _, AsyncWrite as _, future};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::{Bytes, Incoming};
@@ -26,6 +25,7 @@ use hyper::{HeaderMap, Request, Response};
 use super::dial::{self, AnyStream, Dialer};
 use crate::agent::input::Fault;
 use crate::agent::limits::HEAD_BYTES_MAX;
+use crate::shell::reactor::Timer;
 use crate::wire::target::{self, Target};
 use crate::wire::{AddressGuard, USER_AGENT};
 

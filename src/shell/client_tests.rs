@@ -1,6 +1,7 @@
 //! The client against real sockets on loopback.
 
 use super::*;
+use crate::shell::reactor::block_on;
 
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -32,7 +33,7 @@ fn client() -> Client {
 
 /// The status and the whole body, or what failed first.
 fn fetch(client: &Client, request: ClientRequest) -> Result<(u16, Vec<u8>), Fault> {
-    smol::block_on(async {
+    block_on(async {
         let mut response = client.send(request).await?;
         let mut body = Vec::new();
         while let Some(piece) = response.next().await? {
@@ -209,7 +210,7 @@ fn a_dropped_answer_closes_the_connection_and_an_unread_one_slows_the_peer() {
         }
         let _ = tell.send(());
     });
-    smol::block_on(async {
+    block_on(async {
         let mut response = client().send(post(url(port))).await.expect("an answer");
         assert!(response.next().await.expect("a piece").is_some());
         // The peer fills the kernel's buffers and then waits.

@@ -5,7 +5,7 @@
 use std::io;
 use std::thread::{self, JoinHandle};
 
-use smol::channel::{self, Receiver, Sender};
+use async_channel::{Receiver, Sender};
 
 use crate::agent::ids::{Seq, Ticket};
 use crate::agent::input::CommitFault;
@@ -49,8 +49,8 @@ impl Committer {
     /// # Errors
     /// The system has no room for another thread.
     pub fn start<L: Commits>(ledger: L) -> io::Result<Self> {
-        let (jobs, asked) = channel::bounded(QUEUE_MAX);
-        let (answer, done) = channel::bounded(QUEUE_MAX);
+        let (jobs, asked) = async_channel::bounded(QUEUE_MAX);
+        let (answer, done) = async_channel::bounded(QUEUE_MAX);
         let work = move || serve(&ledger, &asked, &answer);
         let thread = thread::Builder::new().name("ledger".to_owned()).stack_size(STACK_BYTES).spawn(work)?;
         Ok(Self { jobs, done, thread })
@@ -74,7 +74,7 @@ impl Committer {
 
     /// Returns when the thread has done all that it was asked, or never if it hangs; whether it lives. Writes nothing.
     pub async fn pulse(&self) -> bool {
-        let (answer, answered) = channel::bounded(1);
+        let (answer, answered) = async_channel::bounded(1);
         self.jobs.send(Job::Pulse(answer)).await.is_ok() && answered.recv().await.is_ok()
     }
 
@@ -141,6 +141,7 @@ fn commit<L: Commits>(ledger: &L, batch: &Batch, answer: &Sender<Committed>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shell::reactor::block_on;
     use std::sync::{Arc, mpsc};
 
     use crate::agent::memory::FactKey;
@@ -180,7 +181,7 @@ mod tests {
         say.send(Ok(Seq(7))).expect("it waits");
         assert_eq!(seen.recv(), Ok(5), "the others go together");
         say.send(Err(CommitFault::Full)).expect("it waits");
-        let next = || smol::block_on(committer.next());
+        let next = || block_on(committer.next());
         assert_eq!(next(), (Ticket(1), Ok(Seq(7))));
         assert_eq!(next(), (Ticket(2), Err(CommitFault::Full)));
         assert_eq!(next(), (Ticket(3), Err(CommitFault::Full)));
@@ -201,12 +202,12 @@ mod tests {
         let (committer, seen, say) = slow();
         committer.submit(Ticket(1), writes(1)).expect("room");
         let mut pulse = Box::pin(committer.pulse());
-        let not_yet = smol::block_on(smol::future::poll_once(&mut pulse));
+        let not_yet = block_on(futures_lite::future::poll_once(&mut pulse));
         assert_eq!(not_yet, None, "the ledger hangs");
         say.send(Ok(Seq(1))).expect("it listens");
-        assert!(smol::block_on(pulse));
+        assert!(block_on(pulse));
         assert_eq!(seen.try_iter().collect::<Vec<_>>(), [1]);
-        assert!(smol::block_on(committer.pulse()), "also with nothing to do");
+        assert!(block_on(committer.pulse()), "also with nothing to do");
         assert_eq!(seen.try_recv(), Err(mpsc::TryRecvError::Empty));
     }
 
@@ -233,7 +234,7 @@ mod tests {
         let committer = Committer::start(Durable(Arc::new(ledger))).expect("a thread");
         for ticket in 1..=50 {
             committer.submit(Ticket(ticket), writes(16)).expect("room");
-            assert_eq!(smol::block_on(committer.next()), (Ticket(ticket), Ok(Seq(1))));
+            assert_eq!(block_on(committer.next()), (Ticket(ticket), Ok(Seq(1))));
         }
         assert_eq!(committer.finish(), []);
         let (_, memory) = Ledger::open_file(&path, limits(), 8).expect("nobody else has it");

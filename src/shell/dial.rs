@@ -8,15 +8,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use async_io::Async;
+use async_lock::Semaphore;
 use futures_lite::{AsyncRead, AsyncWrite};
-use smol::channel;
-use smol::lock::Semaphore;
 
 use super::resolve;
 use super::tls::Tls;
 use super::tls_stream::TlsStream;
 use crate::agent::input::Fault;
+use crate::shell::reactor::Async;
 use crate::wire::AddressGuard;
 use crate::wire::target::Target;
 
@@ -87,7 +86,7 @@ impl Dialer {
 
     async fn look_up(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
         let turn = Arc::clone(&self.look_ups).acquire_arc().await;
-        let (answer, answered) = channel::bounded(1);
+        let (answer, answered) = async_channel::bounded(1);
         let host = host.to_owned();
         let work = move || {
             let _ = answer.try_send(resolve::look_up(&host, port));

@@ -6,12 +6,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_io::Timer;
-
 use super::http::{Chunk, ChunkSource};
 use super::world::World;
 use crate::agent::ids::EventId;
 use crate::api::{Follow, Who};
+use crate::shell::reactor::Timer;
 use crate::wire::event_json::push_ledger_event;
 
 /// Events of a chunk, and about how many bytes of them.

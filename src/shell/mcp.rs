@@ -14,15 +14,15 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use async_io::Timer;
+use async_channel::{Receiver, Sender};
+use async_lock::Mutex;
 use futures_lite::future;
-use smol::channel::{self, Receiver, Sender};
-use smol::lock::Mutex;
 
 use super::client::{Client, ClientRequest, ClientResponse};
 use crate::agent::brain::setup::McpSetup;
 use crate::agent::input::Fault;
 use crate::agent::limits::{BACKOFF_MAX_MS, MCP_SERVERS_MAX, REPLY_BYTES_MAX};
+use crate::shell::reactor::Timer;
 use crate::wire::AddressGuard;
 use crate::wire::frames::{Cut, Frames, data_of};
 use crate::wire::json::Json;
@@ -139,7 +139,7 @@ impl Servers {
     /// None are known.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, servers: RefCell::default(), wake: channel::bounded(1) }
+        Self { client, servers: RefCell::default(), wake: async_channel::bounded(1) }
     }
 
     /// These are the servers from here on, the first `MCP_SERVERS_MAX` of different names. One that stays the same keeps its

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::agent::setup::Secret;
 use crate::shell::dial::Dialer;
+use crate::shell::reactor::block_on;
 
 /// A request as the stand-in saw it.
 #[derive(Clone, Debug, Default)]
@@ -136,7 +137,7 @@ fn call(servers: &Servers, name: &str) -> Result<(bool, String), String> {
         Timer::after(Duration::from_secs(20)).await;
         panic!("no answer");
     };
-    async_io::block_on(future::or(servers.call(name, r#"{"a":2}"#), late))
+    block_on(future::or(servers.call(name, r#"{"a":2}"#), late))
 }
 
 fn told(servers: &Servers) -> String {
@@ -167,7 +168,7 @@ fn a_tool_is_found_and_called_whichever_way_the_server_answers() {
         assert_eq!((&*last.session, &*last.version, &*last.authorization), ("s1", "2025-03-26", "Bearer t1"));
         assert!(last.body.contains(r#""params":{"name":"add","arguments":{"a":2}}"#), "{}", last.body);
         assert!(call(&servers, "mcp__calc__sub").is_err_and(|why| why.contains("no server offers")));
-        async_io::block_on(servers.goodbye());
+        block_on(servers.goodbye());
         assert_eq!((&*stand_in.last().http, &*stand_in.last().session), ("DELETE", "s1"));
     }
 }
@@ -294,7 +295,7 @@ fn a_list_comes_in_pages_and_again_when_the_server_says_that_it_changed() {
         Timer::after(Duration::from_secs(20)).await;
         panic!("not listed again");
     };
-    async_io::block_on(future::or(relisted, future::or(servers.keep(), late)));
+    block_on(future::or(relisted, future::or(servers.keep(), late)));
     assert!(!has("one0") && has("two"));
 }
 

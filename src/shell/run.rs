@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use smol::LocalExecutor;
+use async_executor::LocalExecutor;
 
 use super::answers::Answers;
 use super::bus::{self, Links};
@@ -33,7 +33,7 @@ use super::tools::Hands;
 use super::work;
 use super::world::{Durable, Parts, World, rate_of};
 use super::ws::hub::Hub;
-use super::{log as output, state};
+use super::{log as output, reactor, state};
 use crate::agent::Agent;
 use crate::agent::input::{Input, StopReason};
 use crate::agent::memory::{FactKey, Memory};
@@ -104,7 +104,7 @@ pub fn run(start: Start) -> Result<(), StartFault> {
     let world = Rc::new(world);
     tell_start(&start, &world);
     let executor = LocalExecutor::new();
-    async_io::block_on(executor.run(live(&executor, &world, listeners, &signals, &start)));
+    reactor::block_on(executor.run(live(&executor, &world, listeners, &signals, &start)));
     drop(executor);
     log::info!("stopped");
     if let Some(world) = Rc::into_inner(world) {
@@ -113,7 +113,7 @@ pub fn run(start: Start) -> Result<(), StartFault> {
     Ok(())
 }
 
-type Listeners = Vec<async_io::Async<std::net::TcpListener>>;
+type Listeners = Vec<reactor::Async<std::net::TcpListener>>;
 
 fn build(start: &Start) -> Result<(World, Listeners), StartFault> {
     let config = &start.config;
@@ -292,7 +292,7 @@ async fn tell_manager(world: &World) {
         notify(word);
         let Some(interval) = interval else { return };
         if word == "WATCHDOG=1" {
-            async_io::Timer::after(interval).await;
+            reactor::Timer::after(interval).await;
         }
         word = "WATCHDOG=1";
     }
@@ -312,7 +312,7 @@ async fn listen_to_signals(world: &World, signals: &Signals, start: &Start) {
             Ok(Signal::Reload) => reload(world, start),
             Err(error) => {
                 log::error!("signals_unheard why=\"{error}\"");
-                async_io::Timer::after(SIGNALS_PAUSE).await;
+                reactor::Timer::after(SIGNALS_PAUSE).await;
             }
         }
     }

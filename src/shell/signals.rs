@@ -8,10 +8,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use async_io::Async;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::pipe;
+
+use crate::shell::reactor::Async;
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,7 @@ async fn drain(pipe: &Async<UnixStream>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shell::reactor::block_on;
     use signal_hook::low_level::raise;
 
     // One test for all that come once: handlers belong to the whole process.
@@ -82,9 +84,9 @@ mod tests {
         let signals = Signals::new().expect("handlers");
         raise(SIGHUP).expect("raise");
         raise(SIGHUP).expect("raise");
-        assert_eq!(smol::block_on(signals.next()).expect("a signal"), Signal::Reload);
+        assert_eq!(block_on(signals.next()).expect("a signal"), Signal::Reload);
         raise(SIGTERM).expect("raise");
-        assert_eq!(smol::block_on(signals.next()).expect("a signal"), Signal::Stop);
+        assert_eq!(block_on(signals.next()).expect("a signal"), Signal::Stop);
     }
 
     #[test]

@@ -15,7 +15,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use async_io::Async;
 use futures_lite::{AsyncRead, AsyncWrite};
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
@@ -23,6 +22,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedS
 
 use super::http::Share;
 use crate::agent::limits::{TLS_HELLO_BYTES_MAX, TLS_RECORD_BYTES_MAX};
+use crate::shell::reactor::Async;
 
 /// Bytes read from the socket at once, and of plain text that become one record.
 const PIECE_BYTES: usize = 4 * 1024;

@@ -8,10 +8,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use async_io::Async;
 use futures_lite::{AsyncRead, AsyncWrite};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
+
+use crate::shell::reactor::Async;
 
 /// Plain text that may wait to be encrypted or sent, in bytes.
 const OUT_BYTES_MAX: usize = 16 * 1024;

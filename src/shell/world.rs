@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use smol::channel::{self, Receiver, Sender};
+use async_channel::{Receiver, Sender};
 
 use super::asking::Asking;
 use super::bell::Bell;
@@ -18,6 +18,7 @@ use super::clock::Clock;
 use super::committer::{Commits, Committer};
 use super::credentials::Watch;
 use super::http::Port;
+use super::reactor::Timer;
 use super::sense::Sense;
 use super::think::{Around, Thinker};
 use super::tools::Hands;
@@ -146,8 +147,8 @@ impl World {
             bell: Bell::default(),
             durable,
             samples: Cell::new(0),
-            rung: channel::bounded(1),
-            ended: channel::bounded(1),
+            rung: async_channel::bounded(1),
+            ended: async_channel::bounded(1),
         }
     }
 
@@ -325,7 +326,7 @@ impl World {
             };
             let due = async {
                 match deadline.and_then(|deadline| self.clock.instant_of(deadline.at)) {
-                    Some(at) => async_io::Timer::at(at).await,
+                    Some(at) => Timer::at(at).await,
                     None => futures_lite::future::pending().await,
                 };
                 true
@@ -350,7 +351,7 @@ impl World {
         known: Option<Seq>,
     ) -> IntakeAnswer {
         let request = self.next_request();
-        let (sender, receiver) = channel::bounded(1);
+        let (sender, receiver) = async_channel::bounded(1);
         self.waiting.borrow_mut().insert(request, sender);
         let _guard = Forget { world: self, request };
         self.feed(Input::Webhook { request, draft, dedupe, known });

@@ -24,7 +24,7 @@ fn an_agent_with_a_command() {
     let mut world = World::new();
     world.setup.run_time_ms = 3_600_000;
     world.start("run-command", &arguments(&["sh", "-c", FAMILY, &place]));
-    panic!("ended: {:?}", async_io::block_on(world.hands.next()));
+    panic!("ended: {:?}", chainbot::shell::reactor::block_on(world.hands.next()));
 }
 
 #[test]

@@ -39,5 +39,5 @@ fn a_real_server() {
     assert_eq!(forgot.status, 204);
     let sum = world.run("mcp__real__add", r#"{"a":1,"b":2}"#);
     assert_eq!(told(&sum), (true, "3"));
-    async_io::block_on(world.hands.goodbye());
+    chainbot::shell::reactor::block_on(world.hands.goodbye());
 }

@@ -70,10 +70,10 @@ impl World {
 
     pub fn next(&self) -> (RunId, ToolResult) {
         let late = async {
-            async_io::Timer::after(PATIENCE).await;
+            chainbot::shell::reactor::Timer::after(PATIENCE).await;
             panic!("no run ended");
         };
-        async_io::block_on(futures_lite::future::or(self.hands.next(), late))
+        chainbot::shell::reactor::block_on(futures_lite::future::or(self.hands.next(), late))
     }
 
     pub fn run(&mut self, name: &str, arguments: &str) -> ToolResult {
@@ -92,17 +92,20 @@ impl World {
     pub fn until(&self, mut is_so: impl FnMut() -> bool) {
         let waits = async {
             while !is_so() {
-                async_io::Timer::after(Duration::from_millis(5)).await;
+                chainbot::shell::reactor::Timer::after(Duration::from_millis(5)).await;
             }
         };
         let ends = async {
             panic!("a run ended early: {:?}", self.hands.next().await);
         };
         let late = async {
-            async_io::Timer::after(PATIENCE).await;
+            chainbot::shell::reactor::Timer::after(PATIENCE).await;
             panic!("it never was so");
         };
-        async_io::block_on(futures_lite::future::or(waits, futures_lite::future::or(ends, late)));
+        chainbot::shell::reactor::block_on(futures_lite::future::or(
+            waits,
+            futures_lite::future::or(ends, late),
+        ));
     }
 
     /// Writes events to the ledger, all of this kind.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use async_io::Timer;
+use crate::shell::reactor::Timer;
 
 /// A monotonic reading for the deadlines of connections.
 #[allow(

@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use async_io::Async;
 use hyper::server::conn::http1::Builder;
 
 use super::adapter::Adapter;
@@ -20,6 +19,7 @@ use super::refusal::Refusal;
 use super::service::{Service, Upgrade};
 use super::stream;
 use super::upgrade;
+use crate::shell::reactor::Async;
 
 /// hyper's read buffer is of this size, and it is the least that hyper takes for its bound.
 const HYPER_BYTES_MAX: usize = 8 * 1024;

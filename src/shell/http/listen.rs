@@ -7,16 +7,16 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use async_io::{Async, Timer};
+use async_executor::LocalExecutor;
 use futures_lite::future;
 use rustix::net::sockopt;
-use smol::LocalExecutor;
 
 use super::connection::attend;
 use super::port::Port;
 use super::refusal::NO_SEAT;
 use super::service::Service;
 use crate::agent::limits::{BACKLOG_MAX, KERNEL_BUFFER_BYTES};
+use crate::shell::reactor::{Async, Timer};
 use crate::shell::work;
 
 /// How long nothing is accepted after the system could not give a socket.

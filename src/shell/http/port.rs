@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use async_lock::{Semaphore, SemaphoreGuard};
 use rustls::ServerConfig;
-use smol::lock::{Semaphore, SemaphoreGuard};
 
 use crate::agent::limits::{self, FOREIGN_HANDSHAKES_MAX, HANDSHAKES_MAX, HANDSHAKES_PER_ADDRESS_MAX};
 use crate::shell::clock::system_now;

@@ -14,7 +14,6 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_io::Async;
 use futures_lite::{AsyncRead, AsyncWrite};
 
 use super::alarm::{Alarm, now};
@@ -22,6 +21,7 @@ use super::line::Line;
 use super::port::{Seat, Share};
 use super::refusal::Refusal;
 use crate::agent::limits::HANDSHAKE_TIME_MAX_MS;
+use crate::shell::reactor::Async;
 use crate::shell::tls_server::TlsServer;
 
 /// The first byte of every TLS connection: a record with a handshake message (RFC 8446 section 5.1).

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use smol::{LocalExecutor, Task};
+use async_executor::{LocalExecutor, Task};
 
 use super::client::Client;
 use crate::agent::brain::setup::{BrainSetup, ProviderSetup};

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use async_io::Timer;
 use futures_lite::future;
 
 use super::ask::Asked;
@@ -17,6 +16,7 @@ use crate::agent::brain::speech::{Prompt, Reply, ThoughtEnd, ThoughtFault, Thoug
 use crate::agent::input::{Fault, Input};
 use crate::shell::client::ClientResponse;
 use crate::shell::http::Chunk;
+use crate::shell::reactor::Timer;
 use crate::wire::chat::Gather;
 use crate::wire::openai::{Encoder, Shape};
 use crate::wire::tools;

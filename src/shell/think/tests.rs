@@ -9,7 +9,6 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use async_io::Timer;
 use futures_lite::future;
 
 use crate::agent::brain::setup::ProviderKind;
@@ -17,6 +16,7 @@ use crate::agent::brain::speech::{Role, SessionPrompt};
 use crate::agent::input::Fault;
 use crate::shell::dial::Dialer;
 use crate::shell::http::{Chunk, ChunkSource};
+use crate::shell::reactor::{Timer, block_on};
 use crate::wire::json::Json;
 use crate::wire::openai::Shape;
 
@@ -112,7 +112,7 @@ fn at<F: Future<Output = ()>>(
     let thinker = Thinker::new(Client::new(Rc::new(dialer)));
     let board = Rc::new(Board { thinker, provider, said, inputs: RefCell::default() });
     let around = Rc::clone(&board) as Rc<dyn Around>;
-    smol::block_on(future::or(story(Rc::clone(&board)), keep(Rc::clone(&board.thinker), around)));
+    block_on(future::or(story(Rc::clone(&board)), keep(Rc::clone(&board.thinker), around)));
 }
 
 /// A provider that does this with each connection, and what it was asked.

@@ -10,7 +10,6 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use async_io::{Async, Timer};
 use futures_lite::future;
 
 use super::launch::{Bounds, words};
@@ -18,6 +17,7 @@ use super::text::{Ends, failed, words_of};
 use crate::agent::brain::setup::ToolsSetup;
 use crate::agent::brain::speech::ToolResult;
 use crate::agent::limits::COMMAND_OUTPUT_BYTES_MAX;
+use crate::shell::reactor::{Async, Timer};
 
 /// Time for the supervisor to kill everything and go. Beyond: it is killed itself, and the command with it.
 const END_TIME: Duration = Duration::from_secs(3);

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::shell::dial::Dialer;
+use crate::shell::reactor::block_on;
 
 fn client() -> Client {
     Client::new(Rc::new(Dialer::new(None).expect("dialer")))
@@ -30,7 +31,7 @@ fn server(answer: &str) -> (String, std::thread::JoinHandle<String>) {
 
 fn fetched(answer: &str) -> ToolResult {
     let (url, thread) = server(answer);
-    let result = async_io::block_on(get(&client(), url, &setup(true)));
+    let result = block_on(get(&client(), url, &setup(true)));
     let head = thread.join().expect("server");
     assert!(head.starts_with("GET /a?b HTTP/1.1\r\n") && !head.contains("authorization"), "{head}");
     result
@@ -112,7 +113,7 @@ fn private_addresses_are_not_connected_to_however_they_are_written() {
     ] {
         // Even if a URL came here unchecked.
         let url = format!("http://{host}:{port}/");
-        let result = async_io::block_on(get(&client(), url, &setup(false)));
+        let result = block_on(get(&client(), url, &setup(false)));
         assert!(!result.is_ok, "{host}: {}", result.text);
         let is_refused = ["refused: the address is private", "name has no address"];
         assert!(is_refused.iter().any(|why| result.text.contains(why)), "{host}: {}", result.text);

@@ -22,11 +22,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use async_io::Timer;
+use async_channel::{Receiver, Sender};
+use async_executor::LocalExecutor;
+use async_lock::{Semaphore, SemaphoreGuardArc};
 use futures_lite::future;
-use smol::LocalExecutor;
-use smol::channel::{self, Receiver, Sender};
-use smol::lock::{Semaphore, SemaphoreGuardArc};
 
 use self::root::Root;
 use self::text::{failed, words_of};
@@ -37,6 +36,7 @@ use crate::agent::limits::TOOL_RUNS_MAX;
 use crate::ledger::Ledger;
 use crate::shell::client::Client;
 use crate::shell::mcp::Servers;
+use crate::shell::reactor::Timer;
 use crate::shell::work;
 use crate::wire::tools::{self, Action};
 
@@ -83,13 +83,13 @@ impl Hands {
         let (executor, kit) = (LocalExecutor::new(), Rc::new(kit));
         let servers = Rc::clone(&kit);
         executor.spawn(work(async move { servers.servers.keep().await })).detach();
-        Self { executor, kit, running: RefCell::default(), done: channel::unbounded() }
+        Self { executor, kit, running: RefCell::default(), done: async_channel::unbounded() }
     }
 
     /// Starts a run; it is answered by [`Hands::next`]. Beyond `TOOL_RUNS_MAX` it waits for its turn. `newest`: the newest
     /// durable event.
     pub fn start(&self, run: RunId, call: ToolCall, setup: &ToolsSetup, newest: EventId) {
-        let (stop, stopped) = channel::bounded(1);
+        let (stop, stopped) = async_channel::bounded(1);
         self.running.borrow_mut().insert(run, stop);
         let (kit, setup, answer) = (Rc::clone(&self.kit), setup.clone(), self.done.0.clone());
         let run_it = async move {
@@ -200,7 +200,7 @@ impl Kit {
         place: Place,
         stop: &Receiver<()>,
     ) -> ToolResult {
-        let (answer, answered) = channel::bounded(1);
+        let (answer, answered) = async_channel::bounded(1);
         let (ledger, writing) = (Arc::clone(&self.ledger), Arc::clone(&self.writing));
         let (run_time_ms, setup) = (setup.run_time_ms, setup.clone());
         let work = move || {

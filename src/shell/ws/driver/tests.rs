@@ -5,10 +5,10 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use async_io::Async;
-use futures_lite::future::{block_on, poll_once};
+use futures_lite::future::poll_once;
 
 use super::*;
+use crate::shell::reactor::{Async, block_on};
 
 type Pair = Async<UnixStream>;
 
