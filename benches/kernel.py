@@ -1,12 +1,28 @@
 """What the kernel says of a program: of all its processes together, if it has several."""
 
 import os
+import shutil
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 # What a sample has, in this order: KiB, counts, and four that only grow.
 LEVELS = ("rss", "pss", "uss", "anon", "hwm", "threads", "fds")
 COUNTERS = ("cpu_us", "wakes", "written")
+
+
+def copied(source, target):
+    """A copy that lies on the disk alone, as after a boot: of a file that has just been written the kernel maps whole large
+    pieces, and more of it is resident than was asked for."""
+    shutil.copy2(source, target)
+    forget(target)
+    return target
+
+
+def forget(path):
+    """Has the kernel drop what it holds of this file."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def sessions():

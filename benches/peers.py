@@ -18,6 +18,7 @@ from pathlib import Path
 
 import agent as processes
 import debian
+import kernel
 import workloads
 
 PYTHON_AGENT = Path(__file__).resolve().parent / "python_agent"
@@ -175,7 +176,7 @@ def mosquitto(tree, folder, port):
 
 def _own(tree, name, folder):
     """A copy of the program, so that no page of it is shared with another one that is measured beside."""
-    return shutil.copy2(debian.program(tree, name), folder / name)
+    return kernel.copied(debian.program(tree, name), folder / name)
 
 
 # --- the agent in Python ---
@@ -194,7 +195,9 @@ def python_agent(venv, folder, port):
         # With an interpreter of its own: this program runs on the same one, and its pages would be shared.
         shutil.copytree(venv, own, symlinks=True)
         (own / "bin" / "python").unlink()
-        shutil.copy2(Path(sys.executable).resolve(), own / "bin" / "python")
+        kernel.copied(Path(sys.executable).resolve(), own / "bin" / "python")
+        for library in own.rglob("*.so"):
+            kernel.forget(library)
     names = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     environment = {**names, "AGENT_DATABASE": str(folder / "agent.sqlite"), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [own / "bin" / "python", "-m", "uvicorn", "--app-dir", PYTHON_AGENT, "--host", "127.0.0.1", "--port", port]

@@ -6,7 +6,6 @@ Each run starts every program anew, passes a gate, warms up, and then looks at a
 import contextlib
 import http.client
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -64,7 +63,7 @@ EXPECTED = {
 def ours(binary, folder, workload, stand_ins, beat_s):
     """The agent from a copy of its program: no page of it is shared with one that runs beside."""
     folder.mkdir(parents=True)
-    own = shutil.copy2(binary, folder / "chainbot")
+    own = kernel.copied(binary, folder / "chainbot")
     agent = processes.Agent(own, folder, stand_ins.config(beat_s) if stand_ins else "")
     return Subject(OURS, workload, agent, EXPECTED.get(workload, ()))
 
