@@ -8,7 +8,7 @@ pub const EVENT_MESSAGE_BYTES_MAX: usize = 256;
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Most bytes of request bodies held at once over all connections, heads of more than 2 KiB among them; the share of one
 /// largest body is kept for loopback. Beyond: 503 with Retry-After and close.
-pub const BODIES_BYTES_MAX: usize = 256 * 1024;
+pub const BODIES_BYTES_MAX: usize = 192 * 1024;
 /// Largest answer of a peer that is read, in bytes. Beyond: `TransportFault::TooLarge`.
 pub const REPLY_BYTES_MAX: usize = 256 * 1024;
 /// Largest request head in bytes. Beyond: 431 and close.
@@ -87,7 +87,7 @@ pub const SOCKET_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Most writes that wait for a commit. Beyond: an intake is answered 503 with Retry-After.
 pub const JOURNAL_WRITES_MAX: usize = 320;
 /// Most bytes of events that wait for a commit. Beyond: an intake is answered 503 with Retry-After.
-pub const JOURNAL_BYTES_MAX: usize = 256 * 1024;
+pub const JOURNAL_BYTES_MAX: usize = 192 * 1024;
 /// Writes that make a commit go out at once.
 pub const COMMIT_BATCH_RECORDS: usize = 16;
 /// Longest time that a write waits for company before its commit goes out, in milliseconds.

@@ -10,7 +10,7 @@
 mod source;
 mod timer;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,6 +34,8 @@ use timer::Timers;
 const EVENTS_MAX: usize = 64;
 /// What the eventfd is known by; sources are known by less.
 const NOTICE: u64 = u64::MAX;
+/// How long tasks that always find something to read or write may go on before the others' news is looked at.
+const BREATH: Duration = Duration::from_millis(1);
 /// A longer sleep ends early, and begins anew.
 const SLEEP_MAX: Duration = Duration::from_secs(86_400);
 
@@ -98,6 +100,7 @@ struct Reactor {
     epoll: OwnedFd,
     notice: Arc<Notice>,
     sources: RefCell<Sources>,
+    looked_at: Cell<Instant>,
 }
 
 /// What is registered, by the number that epoll knows it by. A number that is free again is given with another generation, so
@@ -167,7 +170,7 @@ impl Reactor {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &event, EventData::new_u64(NOTICE), EventFlags::IN | EventFlags::ET)?;
         let notice = Notice { is_woken: AtomicBool::new(false), is_asleep: AtomicBool::new(false), event };
-        Ok(Self { epoll, notice: Arc::new(notice), sources: RefCell::default() })
+        Ok(Self { epoll, notice: Arc::new(notice), sources: RefCell::default(), looked_at: Cell::new(now()) })
     }
 
     /// Watches a descriptor, which must not block.
@@ -210,6 +213,15 @@ impl Reactor {
         }
         let rung = TIMERS.with_borrow_mut(Timers::ring);
         rung.into_iter().for_each(Waker::wake);
+        self.looked_at.set(now());
+    }
+
+    /// Wakes whoever the kernel has news for, if nobody has looked for a while: an executor goes through many tasks before its
+    /// own turn ends, and each of them may be long.
+    fn breathe(&self) {
+        if now().saturating_duration_since(self.looked_at.get()) >= BREATH {
+            self.turn(true);
+        }
     }
 
     fn tell(&self, key: u64, flags: EventFlags) {

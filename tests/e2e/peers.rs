@@ -112,6 +112,10 @@ fn the_public_release_gets_its_events_one_at_a_time() {
         assert!(matches!(json::at(&event.body, &["agent_uuid"]), Some(Value::Null)));
         assert!(json::str_at(&event.body, &["payload", "message"]).is_some());
     });
+    // Nothing else may be on its way, or that would be what it is tried with.
+    world.wait_status("everything before is delivered", |s| {
+        json::array_at(s, &["destinations"]).is_some_and(|all| json::u64_at(&all[0], &["behind"]) == Some(0))
+    });
     // It keeps what it answers 500 to: the same id comes again until it says 200.
     world.alexos.peer.state.change(|state| state.mode = Mode::KeepAndFail);
     let again = world.brought("door_closed");

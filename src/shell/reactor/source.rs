@@ -59,7 +59,13 @@ impl Half {
     }
 
     /// Tries if that may be worth it, else waits.
-    fn poll<T>(&self, cx: &mut Context<'_>, mut work: impl FnMut() -> io::Result<T>) -> Poll<io::Result<T>> {
+    fn poll<T>(
+        &self,
+        reactor: &Reactor,
+        cx: &mut Context<'_>,
+        mut work: impl FnMut() -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        reactor.breathe();
         while self.is_worth_a_try.get() {
             match work() {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_worth_a_try.set(false),
@@ -126,7 +132,7 @@ impl<T: AsFd> Async<T> {
     /// # Errors
     /// What `read` says otherwise.
     pub async fn read_with<R>(&self, mut read: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        poll_fn(|cx| self.readiness.read.poll(cx, || read(&self.io))).await
+        poll_fn(|cx| self.readiness.read.poll(&self.reactor, cx, || read(&self.io))).await
     }
 }
 
@@ -157,7 +163,7 @@ impl Async<TcpStream> {
         let socket = Self::watch(TcpStream::from(socket))?;
         // Watched after the attempt began, so that the first word is about it.
         socket.readiness.write.is_worth_a_try.set(false);
-        poll_fn(|cx| socket.readiness.write.poll(cx, || Ok(()))).await?;
+        poll_fn(|cx| socket.readiness.write.poll(&socket.reactor, cx, || Ok(()))).await?;
         match socket.io.take_error()? {
             Some(error) => Err(error),
             None => Ok(socket),
@@ -187,7 +193,7 @@ where
     for<'a> &'a T: Read,
 {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.readiness.read.poll(cx, || (&self.io).read(bytes))
+        self.readiness.read.poll(&self.reactor, cx, || (&self.io).read(bytes))
     }
 }
 
@@ -196,7 +202,7 @@ where
     for<'a> &'a T: Write,
 {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.readiness.write.poll(cx, || (&self.io).write(bytes))
+        self.readiness.write.poll(&self.reactor, cx, || (&self.io).write(bytes))
     }
 
     fn poll_write_vectored(
@@ -204,7 +210,7 @@ where
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.readiness.write.poll(cx, || (&self.io).write_vectored(bytes))
+        self.readiness.write.poll(&self.reactor, cx, || (&self.io).write_vectored(bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

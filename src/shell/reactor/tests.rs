@@ -178,6 +178,22 @@ fn a_task_that_never_rests_keeps_neither_sources_nor_timers_waiting() {
 }
 
 #[test]
+fn who_always_finds_something_to_read_does_not_keep_news_from_the_others() {
+    let ((quiet, mut caller), (busy, mut feeder)) = (pair(), pair());
+    assert!(waits(&mut Box::pin(quiet.read_with(|mut io| io.read(&mut [0; 8])))));
+    block_on(async {
+        caller.write_all(b"x").unwrap();
+        let mut rounds = 0;
+        while !quiet.is_told_readable() {
+            feeder.write_all(b"y").unwrap();
+            busy.read_with(|mut io| io.read(&mut [0; 1])).await.unwrap();
+            rounds += 1;
+            assert!(rounds < 10_000_000, "nobody looks");
+        }
+    });
+}
+
+#[test]
 fn connections_are_made_taken_and_refused() {
     let listener = Async::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
     let address = listener.get_ref().local_addr().unwrap();
