@@ -6,6 +6,7 @@ from itertools import count, repeat
 
 import agent as processes
 import budgets
+import kernel
 import load
 from stand_ins import StandIns
 
@@ -86,7 +87,8 @@ def hostile(agent, seconds):
 def scenario(report, binary, folder, is_short):
     """Load, attack, and what is left of both afterwards."""
     stand_ins = StandIns()
-    agent = processes.Agent(binary, folder / "limits", stand_ins.config())
+    (folder / "limits").mkdir(parents=True)
+    agent = processes.Agent(kernel.copied(binary, folder / "limits" / "chainbot"), folder / "limits", stand_ins.config())
     try:
         agent.start()
         settle(agent)

@@ -14,7 +14,7 @@ use super::backoff::Backoff;
 use super::event::EventFilter;
 use super::ids::{CallId, Destination, Seq};
 use super::input::{Fault, Verdict};
-use super::limits::{BACKOFF_MAX_MS, CURSOR_LAG_MAX_MS};
+use super::limits::{BACKOFF_MAX_MS, CURSOR_LAG_MAX_MS, NOT_OFFERED_TIMES};
 use super::memory::Write;
 use super::rng::Rng;
 use super::status::DestinationStatus;
@@ -87,7 +87,8 @@ pub struct Delivery {
     backoff: Backoff,
     attempts: u32,
     last_fault: Option<String>,
-    not_offered: Option<(Seq, u64)>,
+    /// Which event, after how many confirmations of a path the last time, and how often.
+    not_offered: Option<(Seq, u64, u32)>,
 }
 
 impl Delivery {
@@ -240,20 +241,22 @@ impl Delivery {
         }
     }
 
-    /// ALEX OS does not have the path. An event that is not offered twice, while others were taken in between, is
-    /// itself the reason.
+    /// ALEX OS does not have the path. An event that is not offered again and again, while others were taken in between, is
+    /// itself the reason. Twice is not enough: between two outages a report may have been taken and the event not tried.
     fn on_not_offered(&mut self, now: Mono, seq: Seq, status: u16, confirmations: Option<u64>) -> Change {
         if let Some(confirmations) = confirmations {
-            if matches!(self.not_offered, Some((before, at)) if before == seq && at < confirmations) {
+            let times = match self.not_offered {
+                Some((before, at, times)) if before == seq => times + u32::from(at < confirmations),
+                _ => 1,
+            };
+            if times >= NOT_OFFERED_TIMES {
                 return self.enter_parked(
                     now,
                     seq,
                     format!("status {status}: this event type is not offered"),
                 );
             }
-            if !matches!(self.not_offered, Some((before, _)) if before == seq) {
-                self.not_offered = Some((seq, confirmations));
-            }
+            self.not_offered = Some((seq, confirmations, times));
         }
         self.last_fault = Some(format!("not offered (status {status})"));
         self.enter(State::Idle, "path not offered");
@@ -520,7 +523,9 @@ mod tests {
         let missing = || Verdict::NotOffered { status: 404 };
         assert_eq!(send(&mut alexos, 0, 1, missing(), 4), Change::NotOffered);
         assert_eq!(send(&mut alexos, 0, 1, missing(), 4), Change::NotOffered, "the other path");
-        assert!(matches!(send(&mut alexos, 0, 1, missing(), 5), Change::Parked { .. }));
+        assert_eq!(send(&mut alexos, 0, 1, missing(), 5), Change::NotOffered, "perhaps it was away twice");
+        assert_eq!(send(&mut alexos, 0, 1, missing(), 5), Change::NotOffered);
+        assert!(matches!(send(&mut alexos, 0, 1, missing(), 6), Change::Parked { .. }));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// Most header fields of a request. Beyond: 431 and close.
 pub const HEADERS_MAX: usize = 64;
 /// Most connections to the open port at once. Beyond: a new one is closed at once, one slot kept for loopback.
-pub const CONNECTIONS_MAX: usize = 128;
+pub const CONNECTIONS_MAX: usize = 112;
 /// The same while the port speaks TLS, which costs each of them some KiB more.
 pub const TLS_CONNECTIONS_MAX: usize = 64;
 /// Most connections of one foreign address at once. Beyond: the new one is closed at once.
@@ -124,6 +124,9 @@ pub const LOG_EXCERPT_LINES: usize = 5;
 pub const BACKOFF_MAX_MS: u64 = 5 * 60 * 1_000;
 /// How long a path that a peer does not offer is left alone, in milliseconds.
 pub const NOT_OFFERED_RECHECK_MS: u64 = 15 * 60 * 1_000;
+/// How often ALEX OS says of one event that its path is not there, each time after it took something else, until the event is
+/// parked.
+pub const NOT_OFFERED_TIMES: u32 = 3;
 /// Between pings on the event bus, in milliseconds (the dashboard of ALEX OS does the same).
 pub const BUS_PING_INTERVAL_MS: u64 = 30_000;
 /// Time for a pong on the event bus, in milliseconds. Beyond: the link is dead and opened again.

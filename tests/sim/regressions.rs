@@ -90,3 +90,10 @@ fn a_reader_before_a_gap_at_the_end_of_the_log_rests() {
 fn an_event_is_not_given_up_for_a_path_that_is_away() {
     live(Plan::of(7429).bounded(), false).expect_right();
 }
+
+/// An event was tried while ALEX OS was away, then not before it was away again, and a report was taken in between: it was given up
+/// for a type that is not offered.
+#[test]
+fn an_event_is_not_given_up_for_two_outages() {
+    live(Plan::of(1304).bounded(), false).expect_right();
+}
