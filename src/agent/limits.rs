@@ -16,7 +16,7 @@ pub const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// Most header fields of a request. Beyond: 431 and close.
 pub const HEADERS_MAX: usize = 64;
 /// Most connections to the open port at once. Beyond: a new one is closed at once, one slot kept for loopback.
-pub const CONNECTIONS_MAX: usize = 112;
+pub const CONNECTIONS_MAX: usize = 104;
 /// The same while the port speaks TLS, which costs each of them some KiB more.
 pub const TLS_CONNECTIONS_MAX: usize = 64;
 /// Most connections of one foreign address at once. Beyond: the new one is closed at once.
