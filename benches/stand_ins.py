@@ -132,4 +132,7 @@ class StandIns:
 
     def stop(self):
         self.process.terminate()
-        self.process.join()
+        self.process.join(10)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()

@@ -259,4 +259,8 @@ class Clients:
 
     def stop(self):
         self.process.terminate()
-        self.process.join()
+        self.process.join(10)
+        if self.process.is_alive():
+            # Its loop took the signal for itself.
+            self.process.kill()
+            self.process.join()
