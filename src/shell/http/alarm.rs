@@ -1,4 +1,4 @@
-//! One timer per connection, moved as seldom as possible: each move of a timer of async-io is a system call.
+//! One timer per connection, moved as seldom as possible: its deadline moves with each piece that comes.
 
 use std::future::Future;
 use std::pin::Pin;
