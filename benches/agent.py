@@ -21,6 +21,14 @@ def build():
     return BINARY
 
 
+def program(named):
+    """The program to measure: the one that was named, else the release build."""
+    binary = Path(named).resolve() if named else build()
+    if not binary.is_file():
+        raise SystemExit(f"--binary {named}: there is no such file")
+    return binary
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

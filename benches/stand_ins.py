@@ -101,6 +101,15 @@ def work(pipe, is_tls):
         pass
 
 
+def end(process):
+    """Ends a process of ours, also one whose event loop took the signal for itself."""
+    process.terminate()
+    process.join(10)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
 class StandIns:
     """All peers behind one port; under TLS they keep connections, as servers behind TLS do."""
 
@@ -131,8 +140,4 @@ class StandIns:
         return self.pipe.recv()
 
     def stop(self):
-        self.process.terminate()
-        self.process.join(10)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
+        end(self.process)

@@ -9,6 +9,7 @@ import time
 from itertools import count
 
 import load
+from stand_ins import end
 
 # Of the busy workload.
 WEBHOOKS_PER_S, POSTERS, SOCKETS = 50, 4, 20
@@ -258,9 +259,4 @@ class Clients:
         return self.pipe.recv()
 
     def stop(self):
-        self.process.terminate()
-        self.process.join(10)
-        if self.process.is_alive():
-            # Its loop took the signal for itself.
-            self.process.kill()
-            self.process.join()
+        end(self.process)
