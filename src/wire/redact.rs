@@ -7,7 +7,7 @@ use crate::agent::event::push_json_string;
 
 /// What stands for a secret.
 pub const MASK: &str = "***";
-/// Words of which one within a name makes its value a secret.
+/// Words of which one within a name, in lower case and without `-`, `_` and spaces, makes its value a secret.
 const NAMES: &[&str] =
     &["token", "secret", "key", "passw", "passphrase", "credential", "authorization", "cookie", "signature"];
 /// How texts begin that are secrets wherever they stand: keys of models, of webhooks and of this agent, JWTs.
@@ -69,8 +69,9 @@ fn push(out: &mut String, json: Json<'_>, bytes_max: usize) {
 
 /// Whether a value under this name is a secret, whatever it is.
 pub(super) fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    NAMES.iter().any(|word| name.contains(word))
+    let plain: String =
+        name.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).map(|c| c.to_ascii_lowercase()).collect();
+    NAMES.iter().any(|word| plain.contains(word))
 }
 
 /// The text, each word of it that looks like a secret replaced.
@@ -101,6 +102,24 @@ mod tests {
 
     fn redact(text: &str) -> String {
         redacted(Json::parse(text.as_bytes()).expect("JSON"), 1_000)
+    }
+
+    #[test]
+    fn a_name_of_a_secret_is_known_however_it_is_written() {
+        for name in [
+            "password",
+            "Pass-Word",
+            "pass_phrase",
+            "API Key",
+            "private_key",
+            "x-authorization",
+            "Set-Cookie",
+        ] {
+            assert!(is_secret_name(name), "{name}");
+        }
+        for name in ["status", "message", "user_id", "passed"] {
+            assert!(!is_secret_name(name), "{name}");
+        }
     }
 
     #[test]
