@@ -2,7 +2,8 @@
 //!
 //! Every source is registered once, edge-triggered, for both directions; what has not been read until the kernel says "would
 //! block" is not asked for again, and what has been is not tried before the kernel says that there is more. Nobody else drives
-//! it: a loop that works sleeps in no other place (decisions/0022).
+//! it: a loop that works sleeps in no other place (decisions/0022). What always has something to read rests now and then: within one
+//! poll of a task nobody else is run.
 //!
 //! Sources and timers belong to the thread that made them. Wakers go anywhere: one that is used while the loop sleeps
 //! writes to an eventfd.
@@ -11,7 +12,7 @@ mod source;
 mod timer;
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
@@ -36,6 +37,9 @@ const EVENTS_MAX: usize = 64;
 const NOTICE: u64 = u64::MAX;
 /// How long tasks that always find something to read or write may go on before the others' news is looked at.
 const BREATH: Duration = Duration::from_millis(1);
+/// How long one source may have something to read each time it is asked. Then its task rests: within one poll of it nobody else is run,
+/// whatever the kernel told them.
+const STRETCH: Duration = Duration::from_millis(1);
 /// A longer sleep ends early, and begins anew.
 const SLEEP_MAX: Duration = Duration::from_secs(86_400);
 
@@ -66,14 +70,22 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::clone(&reactor.notice));
     let mut cx = Context::from_waker(&waker);
     // What the kernel has to tell already is known to the first try.
-    reactor.turn(true);
+    reactor.begin_round(true);
     loop {
         reactor.notice.is_woken.store(false, Ordering::SeqCst);
         if let Poll::Ready(done) = work.as_mut().poll(&mut cx) {
             return done;
         }
-        reactor.turn(false);
+        reactor.begin_round(false);
     }
+}
+
+/// Goes on when everybody else who can has had a turn, and those whom the kernel has news for.
+pub async fn rest() {
+    // Without a reactor nobody waits for anything.
+    let Ok(reactor) = Reactor::of_thread() else { return };
+    let round = reactor.round.get();
+    poll_fn(|cx| if reactor.round.get() == round { reactor.poll_rest(cx) } else { Poll::Ready(()) }).await;
 }
 
 /// How a loop that sleeps is woken.
@@ -101,6 +113,10 @@ struct Reactor {
     notice: Arc<Notice>,
     sources: RefCell<Sources>,
     looked_at: Cell<Instant>,
+    /// How often everybody who could go on has gone on.
+    round: Cell<u64>,
+    /// Who waits for the next round.
+    resting: RefCell<Vec<Waker>>,
 }
 
 /// What is registered, by the number that epoll knows it by. A number that is free again is given with another generation, so
@@ -170,7 +186,14 @@ impl Reactor {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &event, EventData::new_u64(NOTICE), EventFlags::IN | EventFlags::ET)?;
         let notice = Notice { is_woken: AtomicBool::new(false), is_asleep: AtomicBool::new(false), event };
-        Ok(Self { epoll, notice: Arc::new(notice), sources: RefCell::default(), looked_at: Cell::new(now()) })
+        Ok(Self {
+            epoll,
+            notice: Arc::new(notice),
+            sources: RefCell::default(),
+            looked_at: Cell::new(now()),
+            round: Cell::new(0),
+            resting: RefCell::default(),
+        })
     }
 
     /// Watches a descriptor, which must not block.
@@ -216,12 +239,27 @@ impl Reactor {
         self.looked_at.set(now());
     }
 
+    /// Sleeps as `turn` does, but not while somebody rests: they go on behind those who have news.
+    fn begin_round(&self, at_once: bool) {
+        let is_anybody_resting = !self.resting.borrow().is_empty();
+        self.turn(at_once || is_anybody_resting);
+        self.round.set(self.round.get() + 1);
+        self.resting.take().into_iter().for_each(Waker::wake);
+    }
+
+    fn poll_rest<T>(&self, cx: &Context<'_>) -> Poll<T> {
+        self.resting.borrow_mut().push(cx.waker().clone());
+        Poll::Pending
+    }
+
     /// Wakes whoever the kernel has news for, if nobody has looked for a while: an executor goes through many tasks before its
-    /// own turn ends, and each of them may be long.
-    fn breathe(&self) {
-        if now().saturating_duration_since(self.looked_at.get()) >= BREATH {
+    /// own turn ends, and each of them may be long. The time.
+    fn breathe(&self) -> Instant {
+        let now = now();
+        if now.saturating_duration_since(self.looked_at.get()) >= BREATH {
             self.turn(true);
         }
+        now
     }
 
     fn tell(&self, key: u64, flags: EventFlags) {

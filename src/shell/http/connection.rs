@@ -19,10 +19,12 @@ use super::refusal::Refusal;
 use super::service::{Service, Upgrade};
 use super::stream;
 use super::upgrade;
-use crate::shell::reactor::Async;
+use crate::shell::reactor::{self, Async};
 
 /// hyper's read buffer is of this size, and it is the least that hyper takes for its bound.
 const HYPER_BYTES_MAX: usize = 8 * 1024;
+/// Requests that are answered one after the other as they lie ahead, before others have their turn.
+const AT_ONCE_MAX: u8 = 16;
 
 /// What is left of a connection after an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,7 @@ pub(super) async fn attend(socket: Async<TcpStream>, peer: SocketAddr, seat: Sea
     let Some(stream) = stream::open(socket, peer, &seat, &mut alarm).await else { return };
     let mut line = Line::new(stream);
     let mut patience = limits.head_time_max;
+    let mut at_once = 0;
     loop {
         let outcome = match line.next(&seat, &mut alarm, patience).await {
             Next::Gone => Outcome::Lost,
@@ -52,7 +55,14 @@ pub(super) async fn attend(socket: Async<TcpStream>, peer: SocketAddr, seat: Sea
             },
         };
         match outcome {
-            Outcome::Kept => patience = limits.idle_time_max,
+            Outcome::Kept => {
+                patience = limits.idle_time_max;
+                at_once = if line.is_empty() { 0 } else { at_once + 1 };
+                if at_once == AT_ONCE_MAX {
+                    at_once = 0;
+                    reactor::rest().await;
+                }
+            }
             Outcome::Last => return line.linger(&mut alarm, limits.linger_time_max).await,
             Outcome::Lost => return,
         }

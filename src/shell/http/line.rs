@@ -119,6 +119,11 @@ impl Line {
         .await
     }
 
+    /// Whether nothing lies ahead: the next request must come over the socket first.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ahead.is_empty()
+    }
+
     /// How many bytes may be ahead.
     fn ahead_max(&self) -> usize {
         if self.share.is_some() { HEAD_BYTES_MAX } else { AHEAD_FREE_BYTES }

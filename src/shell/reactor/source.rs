@@ -8,23 +8,55 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto};
 
-use super::Reactor;
+use super::{Reactor, STRETCH};
 
 /// What is known of a descriptor, and who waits: one task for each direction, the last one that asked.
 pub(super) struct Readiness {
     read: Half,
     write: Half,
+    stretch: Stretch,
 }
 
 impl Default for Readiness {
     /// Nobody knows before it was tried.
     fn default() -> Self {
-        Self { read: Half::ready(), write: Half::ready() }
+        Self { read: Half::ready(), write: Half::ready(), stretch: Stretch::default() }
+    }
+}
+
+/// How long a source has had something to read each time it was asked.
+#[derive(Default)]
+struct Stretch {
+    begun: Cell<Option<Instant>>,
+    /// The round in which it was found too long: until that is over nothing is read.
+    rests_in: Cell<Option<u64>>,
+}
+
+impl Stretch {
+    fn must_rest(&self, now: Instant, round: u64) -> bool {
+        if self.rests_in.get() == Some(round) {
+            return true;
+        }
+        let is_over = self.begun.get().is_some_and(|begun| now.saturating_duration_since(begun) >= STRETCH);
+        if is_over {
+            self.begun.set(None);
+            self.rests_in.set(Some(round));
+        }
+        is_over
+    }
+
+    fn on_read(&self, now: Instant, is_pending: bool) {
+        if is_pending {
+            self.begun.set(None);
+        } else if self.begun.get().is_none() {
+            self.begun.set(Some(now));
+        }
     }
 }
 
@@ -59,13 +91,7 @@ impl Half {
     }
 
     /// Tries if that may be worth it, else waits.
-    fn poll<T>(
-        &self,
-        reactor: &Reactor,
-        cx: &mut Context<'_>,
-        mut work: impl FnMut() -> io::Result<T>,
-    ) -> Poll<io::Result<T>> {
-        reactor.breathe();
+    fn poll<T>(&self, cx: &mut Context<'_>, mut work: impl FnMut() -> io::Result<T>) -> Poll<io::Result<T>> {
         while self.is_worth_a_try.get() {
             match work() {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_worth_a_try.set(false),
@@ -132,7 +158,23 @@ impl<T: AsFd> Async<T> {
     /// # Errors
     /// What `read` says otherwise.
     pub async fn read_with<R>(&self, mut read: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        poll_fn(|cx| self.readiness.read.poll(&self.reactor, cx, || read(&self.io))).await
+        poll_fn(|cx| self.poll_in(cx, || read(&self.io))).await
+    }
+
+    fn poll_in<R>(&self, cx: &mut Context<'_>, read: impl FnMut() -> io::Result<R>) -> Poll<io::Result<R>> {
+        let Readiness { read: half, stretch, .. } = &*self.readiness;
+        let now = self.reactor.breathe();
+        if half.is_worth_a_try.get() && stretch.must_rest(now, self.reactor.round.get()) {
+            return self.reactor.poll_rest(cx);
+        }
+        let polled = half.poll(cx, read);
+        stretch.on_read(now, polled.is_pending());
+        polled
+    }
+
+    fn poll_out<R>(&self, cx: &mut Context<'_>, write: impl FnMut() -> io::Result<R>) -> Poll<io::Result<R>> {
+        self.reactor.breathe();
+        self.readiness.write.poll(cx, write)
     }
 }
 
@@ -163,7 +205,7 @@ impl Async<TcpStream> {
         let socket = Self::watch(TcpStream::from(socket))?;
         // Watched after the attempt began, so that the first word is about it.
         socket.readiness.write.is_worth_a_try.set(false);
-        poll_fn(|cx| socket.readiness.write.poll(&socket.reactor, cx, || Ok(()))).await?;
+        poll_fn(|cx| socket.poll_out(cx, || Ok(()))).await?;
         match socket.io.take_error()? {
             Some(error) => Err(error),
             None => Ok(socket),
@@ -193,7 +235,7 @@ where
     for<'a> &'a T: Read,
 {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.readiness.read.poll(&self.reactor, cx, || (&self.io).read(bytes))
+        self.poll_in(cx, || (&self.io).read(bytes))
     }
 }
 
@@ -202,7 +244,7 @@ where
     for<'a> &'a T: Write,
 {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.readiness.write.poll(&self.reactor, cx, || (&self.io).write(bytes))
+        self.poll_out(cx, || (&self.io).write(bytes))
     }
 
     fn poll_write_vectored(
@@ -210,7 +252,7 @@ where
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.readiness.write.poll(&self.reactor, cx, || (&self.io).write_vectored(bytes))
+        self.poll_out(cx, || (&self.io).write_vectored(bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -194,6 +194,29 @@ fn who_always_finds_something_to_read_does_not_keep_news_from_the_others() {
 }
 
 #[test]
+fn who_is_never_kept_waiting_rests_so_that_others_are_run() {
+    let (busy, _feeder) = pair();
+    let (mut quiet, mut caller) = pair();
+    let reads = Cell::new(0_u64);
+    let endless = async {
+        loop {
+            busy.read_with(|_| Ok(())).await.unwrap();
+            reads.set(reads.get() + 1);
+        }
+    };
+    let other = async {
+        caller.write_all(b"x").unwrap();
+        quiet.read_exact(&mut [0]).await.unwrap();
+        let begun = reads.get();
+        Timer::after(Duration::from_millis(5)).await;
+        reads.get() - begun
+    };
+    let executor = LocalExecutor::new();
+    let meanwhile = block_on(executor.run(future::or(endless, other)));
+    assert!(meanwhile > 0, "it goes on, too");
+}
+
+#[test]
 fn connections_are_made_taken_and_refused() {
     let listener = Async::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
     let address = listener.get_ref().local_addr().unwrap();

@@ -15,8 +15,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_lite::future;
-
 use super::cursor;
 use super::driver::{End, Next, Role, Socket};
 use super::hub::{Mail, Membership};
@@ -24,6 +22,7 @@ use crate::agent::effect::IntakeAnswer;
 use crate::agent::event::Event;
 use crate::api::{Conversation, Follow, Place, Plan, Reaction, Scene, Shown, commands};
 use crate::shell::http::{Alarm, Seat, Share, Stream, now};
+use crate::shell::reactor;
 use crate::shell::world::World;
 
 /// Between two protocol pings, and as long again until a client that shows no sign of life is dead.
@@ -166,7 +165,7 @@ impl Attendance {
             }
             turn += 1;
             if turn % TURN_MESSAGES == 0 {
-                future::yield_now().await;
+                reactor::rest().await;
             }
         }
     }
