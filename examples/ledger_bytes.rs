@@ -1,13 +1,18 @@
-//! What a commit costs the flash: bytes and flushes, counted below redb on a real file.
+//! What a commit costs the flash: bytes and flushes, counted below redb on a real file. And what it costs at the cap, reads
+//! included, on a file in memory.
 //! `cargo run --release --example ledger_bytes`
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chainbot::agent::event::{Event, JsonText, Severity, Source};
 use chainbot::agent::ids::{DedupeKey, Destination, Seq};
 use chainbot::agent::memory::Write;
 use chainbot::agent::time::Wall;
 use chainbot::ledger::{Ledger, Limits, OpenError};
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
 
 const LIMITS: Limits = Limits { size_max_bytes: 16 << 20, events_max: 100_000 };
 const ROUNDS: u64 = 50;
@@ -51,6 +56,57 @@ fn cost(ledger: &Ledger, mut batch: impl FnMut() -> Vec<Write>) -> (u64, f64) {
     )
 }
 
+/// A file in memory that counts its reads.
+#[derive(Debug)]
+struct Counted(InMemoryBackend, AtomicU64);
+
+impl StorageBackend for Counted {
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.0.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.0.write(offset, data)
+    }
+}
+
+/// What commits of `count` events with ids cost a ledger that is at its cap.
+#[expect(clippy::print_stdout, reason = "what a measurement is for")]
+fn at_the_cap(count: u64) -> Result<(), OpenError> {
+    let disk = Arc::new(Counted(InMemoryBackend::new(), AtomicU64::new(0)));
+    let (ledger, _) = Ledger::open_on(Arc::clone(&disk) as Arc<dyn StorageBackend>, LIMITS, 1)?;
+    let mut next = 1;
+    while ledger.commit(&[writes(next..next + 64, true)]).expect("commits").oldest < Seq(20_000) {
+        next += 64;
+    }
+    next += 64;
+    let (before, reads) = (ledger.stats().expect("stats"), disk.1.load(Ordering::Relaxed));
+    let (commits, mut kept) = (30_000 / count, 0);
+    for _ in 0..commits {
+        let report = ledger.commit(&[writes(next..next + count, true)]).expect("commits");
+        next += count;
+        kept += next - report.oldest.0;
+    }
+    let (after, events) = (ledger.stats().expect("stats"), commits * count);
+    println!(
+        "at the cap, {count} events with ids in a commit: {} reads, {:.1} flushes, {} bytes for 1,000 events; {} kept",
+        (disk.1.load(Ordering::Relaxed) - reads) * 1_000 / events,
+        (after.syncs - before.syncs) as f64 * 1_000.0 / events as f64,
+        (after.bytes_written - before.bytes_written) * 1_000 / events,
+        kept / commits
+    );
+    Ok(())
+}
+
 #[expect(clippy::print_stdout, reason = "what a measurement is for")]
 fn main() -> Result<(), OpenError> {
     let path = std::env::temp_dir().join(format!("chainbot-ledger-bytes-{}", std::process::id()));
@@ -90,5 +146,6 @@ fn main() -> Result<(), OpenError> {
     drop(ledger);
     println!("after a clean stop: file {} bytes", length(&path));
     let _ = std::fs::remove_file(&path);
-    Ok(())
+    at_the_cap(1)?;
+    at_the_cap(44)
 }

@@ -203,3 +203,55 @@ fn the_inbox_forgets_its_oldest_ids() {
     assert_eq!(ledger.inbox(dedupe_key(51)), Ok(Some(Seq(51))));
     assert_eq!(ledger.inbox(dedupe_key(INBOX_IDS_MAX + 50)), Ok(Some(Seq(INBOX_IDS_MAX + 50))));
 }
+
+/// A ledger of the smallest size that has been at its cap for a while, and the place after its newest event.
+fn at_the_cap(disk: &SimDisk, bytes: usize) -> (chainbot::ledger::Ledger, u64) {
+    let (ledger, _) = open(disk, Limits { size_max_bytes: 4 << 20, events_max: 1_000_000 });
+    ledger.commit(&[vec![cursor(&Destination::Alexos, 0)]]).expect("commits");
+    let mut next = 1;
+    while ledger.commit(&[events(next..next + 20, bytes)]).expect("room is made").oldest < Seq(500) {
+        next += 20;
+    }
+    (ledger, next + 20)
+}
+
+#[test]
+fn a_commit_at_the_cap_costs_hardly_more_than_any_other_and_the_history_stays_long() {
+    let (disk, commits) = (SimDisk::new(), 2_000);
+    let (ledger, mut next) = at_the_cap(&disk, 300);
+    let (syncs, ops) = (disk.syncs(), disk.ops());
+    let mut kept_min = u64::MAX;
+    for _ in 0..commits {
+        let report = ledger.commit(&[events(next..next + 5, 300)]).expect("room is made");
+        next += 5;
+        kept_min = kept_min.min(next - report.oldest.0);
+    }
+    let (syncs, ops) = (disk.syncs() - syncs, disk.ops() - ops);
+    assert_eq!(syncs, commits, "nothing is dropped in a transaction of its own");
+    assert!(ops <= 14 * commits, "{ops} operations: the pages are counted too often");
+    let (kept, file) = (kept_min * 300, ledger.stats().expect("stats").file_bytes);
+    assert!(kept * 100 > file * 57, "{kept_min} events of 300 bytes in a file of {file}");
+}
+
+#[test]
+fn whatever_size_follows_another_room_is_made_and_each_that_goes_is_counted() {
+    for (small, large) in [(30, 1_350), (30, 60_000), (300, 3_000), (1_350, 60_000)] {
+        let disk = SimDisk::new();
+        let (ledger, mut next) = at_the_cap(&disk, small);
+        let mut dropped = None;
+        for round in 0..240 {
+            let bytes = if round / 40 % 2 == 0 { large } else { small };
+            let count = if bytes > 3_000 { 4 } else { 40 };
+            let report = ledger.commit(&[events(next..next + count, bytes)]).expect("room is made");
+            next += count;
+            let oldest = report.oldest.0;
+            assert!(report.oldest < Seq(next), "the newest stays");
+            let lost = oldest - dropped.replace(oldest).unwrap_or(oldest - report.dropped_undelivered);
+            assert_eq!(report.dropped_undelivered, lost, "{small} and {large} bytes, round {round}");
+            assert!(ledger.stats().expect("stats").file_bytes <= 4 << 20);
+        }
+        let kept = all_events(&ledger);
+        assert_eq!(kept.len() as u64, next - dropped.unwrap_or(0));
+        assert_eq!(support::wrong_event(&kept), None);
+    }
+}

@@ -1,4 +1,4 @@
-//! Committing: one transaction for everything that is asked, and the room for it.
+//! Committing: one transaction for everything that is asked.
 
 use std::sync::Arc;
 
@@ -8,11 +8,12 @@ use super::codec::encode;
 use super::disk::DiskFault;
 use super::read::{fact_part_key, fact_piece};
 use super::record::{
-    CHUNK_BYTES_MAX, CURSORS, EVENTS, FACTS, INBOX, PART_BITS, PARTS, SEQ_END, Tag, number_bytes, number_of,
-    part_key, parts_of, seal, unseal,
+    CHUNK_BYTES_MAX, CURSORS, EVENTS, FACTS, INBOX, PART_BITS, PARTS, SEQ_END, Tag, number_bytes, part_key,
+    parts_of, seal,
 };
+use super::room::{Room, bytes_needed};
 use super::store::{Ledger, Writer};
-use super::talks::{apply_talks, drop_some_messages};
+use super::talks::apply_talks;
 use crate::agent::event::Event;
 use crate::agent::ids::{DedupeKey, Seq};
 use crate::agent::input::CommitFault;
@@ -20,16 +21,6 @@ use crate::agent::limits::INBOX_IDS_MAX;
 use crate::agent::memory::{FactKey, Write};
 
 type Bytes = &'static [u8];
-
-const PAGE_BYTES: u64 = 4_096;
-/// Most events dropped in one transaction.
-const DROPS_MAX: u64 = 4_096;
-/// Rounds of dropping before a commit gives up.
-const ROUNDS_MAX: usize = 64;
-/// Pages that any commit may need: the paths to the leaves of eight tables and redb's own.
-const PAGES_OF_A_COMMIT: u64 = 56;
-/// Ids in a page of the inbox that is half empty.
-const IDS_OF_A_PAGE: u64 = 40;
 
 /// What a commit did beside what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,16 +78,14 @@ impl Ledger {
         spare: u64,
     ) -> Result<CommitReport, redb::Error> {
         let need = bytes_needed(batches) * spare;
-        let undelivered = self.make_room(db, writer, need, spare > 1)?;
+        let room = &mut writer.room;
+        let undelivered = self.make_room(db, room, need, spare > 1)?;
         let writing = db.begin_write()?;
-        apply(&writing, batches)?;
-        let mut report = self.retain(&writing)?;
+        apply(&writing, room, batches)?;
+        let mut report = self.retain(&writing, room, need)?;
         report.dropped_undelivered += undelivered;
         writing.commit()?;
         self.note_ids(batches);
-        if let Some(used) = &mut writer.used {
-            *used += bytes_added(batches);
-        }
         Ok(report)
     }
 
@@ -117,158 +106,21 @@ impl Ledger {
             self.lock_ids().forget_before(first.ok().flatten().unwrap_or(0));
         }
     }
-
-    /// Drops what `events_max` leaves no room for. A bit more than needed, so that not every commit has to.
-    fn retain(&self, writing: &WriteTransaction) -> Result<CommitReport, redb::Error> {
-        let mut events = writing.open_table(EVENTS)?;
-        let surplus = events.len()?.saturating_sub(self.events_max);
-        let mut dropped_undelivered = 0;
-        if surplus > 0 {
-            let count = (surplus + self.events_max / 64).min(DROPS_MAX);
-            dropped_undelivered = drop_oldest(writing, &mut events, count)?;
-        }
-        let oldest = events.first()?.map_or(Seq(1), |(key, _)| Seq(key.value()));
-        Ok(CommitReport { oldest, dropped_undelivered })
-    }
-
-    /// Drops the oldest events until `need` bytes fit below the cap; answers how many were not delivered everywhere.
-    /// A transaction of its own, because a page is free only once the transaction that freed it is durable.
-    fn make_room(
-        &self,
-        db: &Database,
-        writer: &mut Writer,
-        need: u64,
-        recount: bool,
-    ) -> Result<u64, redb::Error> {
-        let mut undelivered = 0;
-        for round in 0..ROUNDS_MAX {
-            let len = self.disk.len()?;
-            let capacity = grown(len, self.disk.size_max());
-            if !recount && round == 0 && writer.used.unwrap_or(len) + need <= capacity {
-                return Ok(undelivered);
-            }
-            let used = used_bytes(db)?;
-            writer.used = Some(used);
-            // Beyond what this commit needs, so that the pages are not counted at each one.
-            let goal = if round == 0 { need } else { need + capacity / 8 };
-            if used + goal <= capacity {
-                return Ok(undelivered);
-            }
-            let writing = db.begin_write()?;
-            let progress = drop_some(&writing, &mut undelivered)?;
-            writing.commit()?;
-            if !progress {
-                break;
-            }
-        }
-        Ok(undelivered)
-    }
-}
-
-/// An upper bound of the bytes of pages that these writes take until they are durable and what they replace is free.
-fn bytes_needed(batches: &[Vec<Write>]) -> u64 {
-    let inbox = batches.iter().flatten().filter(|write| matches!(write, Write::Inbox { .. })).count() as u64;
-    // The ids come to one end of the inbox, and as many are forgotten at the other.
-    let inbox_pages = 2 * inbox.div_ceil(IDS_OF_A_PAGE);
-    bytes_added(batches) + (PAGES_OF_A_COMMIT + inbox_pages) * PAGE_BYTES
-}
-
-/// An upper bound of the bytes of pages that these writes take for good: leaves may be half empty.
-fn bytes_added(batches: &[Vec<Write>]) -> u64 {
-    let added = |write: &Write| match write {
-        Write::Event(_) | Write::Fact(..) | Write::Message { .. } | Write::Session { .. } => {
-            2 * (write.bytes() as u64 + 64)
-        }
-        Write::Inbox { .. } => 160,
-        Write::Cursor { .. } | Write::CursorGone(_) | Write::MessagesGone { .. } | Write::SessionGone(_) => 0,
-    };
-    batches.iter().flatten().map(added).sum()
-}
-
-/// How long the file may become: redb doubles what lies behind the first page.
-fn grown(len: u64, size_max: u64) -> u64 {
-    let mut len = len.max(2 * PAGE_BYTES);
-    while len * 2 - PAGE_BYTES <= size_max {
-        len = len * 2 - PAGE_BYTES;
-    }
-    len
-}
-
-/// Bytes of all pages in use. Walks through all of them.
-fn used_bytes(db: &Database) -> Result<u64, redb::Error> {
-    let writing = db.begin_write()?;
-    let pages = writing.stats()?.allocated_pages();
-    writing.abort()?;
-    Ok((pages + 1) * PAGE_BYTES)
-}
-
-/// Drops a sixteenth of the events, the oldest; if there is only one, a quarter of the inbox; if that is
-/// empty, a quarter of the conversations' messages. `false` if nothing is left.
-fn drop_some(writing: &WriteTransaction, undelivered: &mut u64) -> Result<bool, redb::Error> {
-    let mut events = writing.open_table(EVENTS)?;
-    let kept = events.len()?;
-    if kept > 1 {
-        *undelivered += drop_oldest(writing, &mut events, (kept / 16).clamp(1, DROPS_MAX))?;
-        return Ok(true);
-    }
-    let mut inbox = writing.open_table(INBOX)?;
-    let keep = inbox.len()? - inbox.len()?.div_ceil(4);
-    if inbox.is_empty()? {
-        return drop_some_messages(writing);
-    }
-    forget_beyond(&mut inbox, keep)?;
-    Ok(true)
-}
-
-/// Drops the `count` oldest events but never the newest, whose place must not be given again. Answers how many of them
-/// some destination did not have behind it.
-fn drop_oldest(
-    writing: &WriteTransaction,
-    events: &mut Table<'_, u64, Bytes>,
-    count: u64,
-) -> Result<u64, redb::Error> {
-    let floor = delivered_floor(writing)?;
-    let mut undelivered = 0;
-    for _ in 0..count.min(events.len()?.saturating_sub(1)) {
-        if let Some((key, _)) = events.pop_first()?
-            && key.value() > floor
-        {
-            undelivered += 1;
-        }
-    }
-    let oldest = events.first()?.map_or(0, |(key, _)| key.value().min(SEQ_END));
-    let mut parts = writing.open_table(PARTS)?;
-    while parts.first()?.is_some_and(|(key, _)| key.value() >> PART_BITS < oldest) {
-        parts.pop_first()?;
-    }
-    Ok(undelivered)
-}
-
-/// The last event that every destination has behind it.
-fn delivered_floor(writing: &WriteTransaction) -> Result<u64, redb::Error> {
-    let mut floor = u64::MAX;
-    for row in writing.open_table(CURSORS)?.iter()? {
-        let (key, value) = row?;
-        if let Some(seq) = unseal(Tag::Cursor, key.value().as_bytes(), value.value()).and_then(number_of) {
-            floor = floor.min(seq);
-        }
-    }
-    Ok(floor)
 }
 
 /// Carries the writes out, table by table, so that only those are opened that change: each costs pages.
-fn apply(writing: &WriteTransaction, batches: &[Vec<Write>]) -> Result<(), redb::Error> {
+fn apply(writing: &WriteTransaction, room: &mut Room, batches: &[Vec<Write>]) -> Result<(), redb::Error> {
     let writes = || batches.iter().flatten();
     if writes().any(|write| matches!(write, Write::Event(_))) {
         let mut events = writing.open_table(EVENTS)?;
         for write in writes() {
             if let Write::Event(event) = write {
-                put_event(writing, &mut events, event)?;
+                put_event(writing, &mut events, room, event)?;
             }
         }
     }
     if writes().any(|write| matches!(write, Write::Inbox { .. })) {
-        put_inbox(writing, writes())?;
+        put_inbox(writing, room, writes())?;
     }
     if writes().any(|write| matches!(write, Write::Cursor { .. } | Write::CursorGone(_))) {
         put_cursors(writing, writes())?;
@@ -277,6 +129,9 @@ fn apply(writing: &WriteTransaction, batches: &[Vec<Write>]) -> Result<(), redb:
         if let Write::Fact(key, text) = write {
             put_fact(&mut writing.open_table(FACTS)?, *key, text)?;
         }
+        if !matches!(write, Write::Event(_) | Write::Inbox { .. }) {
+            room.other_put(write);
+        }
     }
     apply_talks(writing, writes())
 }
@@ -284,6 +139,7 @@ fn apply(writing: &WriteTransaction, batches: &[Vec<Write>]) -> Result<(), redb:
 fn put_event(
     writing: &WriteTransaction,
     events: &mut Table<'_, u64, Bytes>,
+    room: &mut Room,
     event: &Event,
 ) -> Result<(), redb::Error> {
     let bytes = encode(event);
@@ -296,12 +152,16 @@ fn put_event(
     let mut chunks = bytes.chunks(CHUNK_BYTES_MAX);
     let mut first = (more as u16).to_le_bytes().to_vec();
     first.extend_from_slice(chunks.next().unwrap_or_default());
-    events.insert(seq, seal(Tag::Event, &number_bytes(seq), &first).as_slice())?;
+    let value = seal(Tag::Event, &number_bytes(seq), &first);
+    events.insert(seq, value.as_slice())?;
+    room.event_put(&value);
     if more > 0 {
         let mut parts = writing.open_table(PARTS)?;
         for (part, chunk) in (1..).zip(chunks) {
             let key = part_key(seq, part);
-            parts.insert(key, seal(Tag::Part, &number_bytes(key), chunk).as_slice())?;
+            let value = seal(Tag::Part, &number_bytes(key), chunk);
+            parts.insert(key, value.as_slice())?;
+            room.part_put(&value);
         }
     }
     Ok(())
@@ -309,19 +169,23 @@ fn put_event(
 
 fn put_inbox<'w>(
     writing: &WriteTransaction,
+    room: &mut Room,
     writes: impl Iterator<Item = &'w Write>,
 ) -> Result<(), redb::Error> {
     let mut inbox = writing.open_table(INBOX)?;
+    let before = inbox.len()?;
     for write in writes {
         if let Write::Inbox { key: DedupeKey(id), seq } = write {
             inbox.insert(seq.0, seal(Tag::Inbox, &number_bytes(seq.0), id).as_slice())?;
         }
     }
-    forget_beyond(&mut inbox, INBOX_IDS_MAX)
+    forget_beyond(&mut inbox, INBOX_IDS_MAX)?;
+    room.ids_changed(before, inbox.len()?);
+    Ok(())
 }
 
 /// Forgets the oldest ids until `keep` are left.
-fn forget_beyond(inbox: &mut Table<'_, u64, Bytes>, keep: u64) -> Result<(), redb::Error> {
+pub(super) fn forget_beyond(inbox: &mut Table<'_, u64, Bytes>, keep: u64) -> Result<(), redb::Error> {
     while inbox.len()? > keep {
         inbox.pop_first()?;
     }
@@ -377,18 +241,4 @@ fn sealed_piece(key: &str, rev: u32, removed: bool, more: u16, text: &[u8]) -> V
     payload.extend_from_slice(&more.to_le_bytes());
     payload.extend_from_slice(text);
     seal(Tag::Fact, key.as_bytes(), &payload)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_file_grows_by_doubling_and_never_beyond_its_cap() {
-        let mib = 1 << 20;
-        assert_eq!(grown(mib, 16 * mib), 16 * (mib - PAGE_BYTES) + PAGE_BYTES);
-        assert_eq!(grown(9 * mib, 16 * mib), 9 * mib);
-        assert_eq!(grown(0, 0), 2 * PAGE_BYTES);
-        assert!(grown(mib + 1, 16 * mib) <= 16 * mib);
-    }
 }

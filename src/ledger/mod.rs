@@ -5,7 +5,7 @@
 //! can cut the power.
 //!
 //! - `store` opens, and closes and opens again after an I/O error, which redb never forgives.
-//! - `commit` makes writes durable, one transaction each, and makes room.
+//! - `commit` makes writes durable, one transaction each; `room` drops the oldest events for them.
 //! - `read` reads.
 //! - `talks` are the conversations, `talk_codec` their bytes.
 //! - `record` and `codec` are the bytes of a value: version, CRC-32, payload. `disk` is the file below redb.
@@ -21,6 +21,7 @@ mod overlay;
 mod prepare;
 mod read;
 mod record;
+mod room;
 mod salvage;
 mod store;
 mod talk_codec;

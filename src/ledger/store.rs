@@ -12,6 +12,7 @@ use redb::{
 use super::disk::{Disk, DiskFault, FileDisk, Gate, open_locked};
 use super::ids::Ids;
 use super::record::{self, CURSORS, EVENTS, FACTS, INBOX, META, PARTS, SEQ_END, Tag, seal};
+use super::room::Room;
 use crate::agent::Memory;
 use crate::agent::ids::{LedgerId, Seq};
 
@@ -117,8 +118,7 @@ struct Slot {
 /// Held for as long as a commit or an opening takes.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
-    /// Bytes of the file that may be in use, an upper bound; `None` if nobody has counted.
-    pub(super) used: Option<u64>,
+    pub(super) room: Room,
 }
 
 impl Ledger {
@@ -207,7 +207,7 @@ impl Ledger {
         if let Some(db) = self.current() {
             return Ok(db);
         }
-        writer.used = None;
+        writer.room = Room::default();
         self.disk.rewrite_unsynced().map_err(|error| OpenError::Io(PathBuf::new(), error))?;
         let (db, gate) = open_database(&self.disk)?;
         // A commit whose outcome was unknown may have left ids.
