@@ -1,13 +1,11 @@
 //! What the machine and this process look like right now. Cheap enough for the loop: a sample takes well below 5 ms.
 //!
-//! sysinfo tells processor and memory. Disk and network come straight from the kernel: sysinfo would ask every mounted
-//! file system (a dead network mount would hold the loop) and open nine files for each interface.
+//! All of it comes straight from the kernel, three files and a `statvfs` for a sample: what libraries ask besides (every mounted file
+//! system, of which a dead network mount would hold the loop, and nine files for each interface) is not wanted.
 
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-
-use sysinfo::{MemoryRefreshKind, System};
 
 use crate::agent::input::Sample;
 use crate::agent::time::Mono;
@@ -18,9 +16,17 @@ const PROC_BYTES_MAX: u64 = 64 * 1024;
 /// Takes samples. Keeps what the sample before saw, to tell rates.
 #[derive(Debug)]
 pub struct Sense {
-    system: System,
     ledger_dir: PathBuf,
+    /// Of all processors, when it was last looked at.
+    time: Option<Time>,
     traffic: Option<Traffic>,
+}
+
+/// What the processors did since the boot, in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+struct Time {
+    busy: u64,
+    all: u64,
 }
 
 /// Bytes through all interfaces but loopback since the boot, at a moment.
@@ -34,20 +40,15 @@ impl Sense {
     /// `ledger_dir`: whose disk is told. Processor use is counted from here on.
     #[must_use]
     pub fn new(ledger_dir: &Path) -> Self {
-        let mut system = System::new();
-        system.refresh_cpu_usage();
-        Self { system, ledger_dir: ledger_dir.to_owned(), traffic: None }
+        Self { ledger_dir: ledger_dir.to_owned(), time: processor_time(), traffic: None }
     }
 
     /// A reading, with the last lines of the log. What cannot be read is 0. `connections` and `sockets` are the
-    /// caller's to fill. Two samples within 200 ms tell the same processor use.
+    /// caller's to fill.
     pub fn sample(&mut self, now: Mono) -> Sample {
-        self.system.refresh_cpu_usage();
-        self.system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-        let total = self.system.total_memory();
         Sample {
-            cpu_percent: f64::from(self.system.global_cpu_usage()).clamp(0.0, 100.0),
-            memory_percent: percent(total.saturating_sub(self.system.available_memory()), total),
+            cpu_percent: self.cpu_percent(),
+            memory_percent: proc_text("/proc/meminfo").map_or(0.0, |text| memory_percent(&text)),
             disk_percent: disk_percent(&self.ledger_dir),
             network_kib_s: self.network_kib_s(now),
             rss_kib: rss_kib().unwrap_or(0),
@@ -55,6 +56,11 @@ impl Sense {
             connections: 0,
             sockets: 0,
         }
+    }
+
+    fn cpu_percent(&mut self) -> f64 {
+        let Some(seen) = processor_time() else { return 0.0 };
+        self.time.replace(seen).map_or(0.0, |before| use_percent(before, seen))
     }
 
     fn network_kib_s(&mut self, now: Mono) -> f64 {
@@ -102,6 +108,36 @@ pub(super) fn disk_percent(dir: &Path) -> f64 {
     let Ok(disk) = rustix::fs::statvfs(dir) else { return 0.0 };
     let used = disk.f_blocks.saturating_sub(disk.f_bfree);
     percent(used, used.saturating_add(disk.f_bavail))
+}
+
+fn processor_time() -> Option<Time> {
+    time_of(&proc_text("/proc/stat")?)
+}
+
+/// From the first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal. What guests took is in `user` already.
+fn time_of(text: &str) -> Option<Time> {
+    let (name, counts) = text.lines().next()?.split_once(' ')?;
+    let mut time = Time::default();
+    for (place, count) in counts.split_whitespace().take(8).enumerate() {
+        let count: u64 = count.parse().ok()?;
+        time.all = time.all.checked_add(count)?;
+        if !(3..=4).contains(&place) {
+            time.busy += count;
+        }
+    }
+    (name == "cpu" && time.all > 0).then_some(time)
+}
+
+/// Some kernels count `iowait` backwards now and then: what fell is taken as nothing.
+fn use_percent(before: Time, after: Time) -> f64 {
+    percent(after.busy.saturating_sub(before.busy), after.all.saturating_sub(before.all))
+}
+
+/// What is not available to new programs, of all there is. Kernels before 3.14 do not say what is available: then what is free.
+fn memory_percent(text: &str) -> f64 {
+    let all = kib_after(text, "MemTotal:").unwrap_or(0);
+    let left = kib_after(text, "MemAvailable:").or_else(|| kib_after(text, "MemFree:"));
+    left.map_or(0.0, |left| percent(all.saturating_sub(left), all))
 }
 
 /// In percent, with two decimals: more would be noise in a report.
@@ -175,6 +211,30 @@ wlan0:300 5 0 0 0 0 0 0 700 5 0 0 0 0 0 0
         assert!((rate_kib_s(at(0, 0), at(2_000, 4_096)) - 2.0).abs() < f64::EPSILON);
         assert!(rate_kib_s(at(5, 0), at(5, 4_096)).abs() < f64::EPSILON, "no time passed");
         assert!(rate_kib_s(at(0, 4_096), at(1_000, 0)).abs() < f64::EPSILON, "an interface went away");
+    }
+
+    #[test]
+    fn processor_use_is_what_was_not_idle_of_the_time_since_the_sample_before() {
+        let time = |line: &str| time_of(&format!("{line}\ncpu0 1 2 3\nintr 5\n"));
+        let before = time("cpu  100 10 40 800 50 0 0 0 7 0").expect("good");
+        assert_eq!(before, Time { busy: 150, all: 1_000 });
+        let after = time("cpu  130 10 50 860 50 0 0 0 9 0").expect("good");
+        assert!((use_percent(before, after) - 40.0).abs() < f64::EPSILON);
+        assert!(use_percent(after, before).abs() < f64::EPSILON, "never below 0");
+        assert!(use_percent(before, before).abs() < f64::EPSILON, "no time passed");
+        for bad in ["", "cpu", "cpu  x 1 2 3", "cpu0 1 2 3 4", "cpu  0 0 0 0"] {
+            assert_eq!(time(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn memory_in_use_is_what_is_not_available() {
+        let is =
+            |text: &str, want: f64| assert!((memory_percent(text) - want).abs() < f64::EPSILON, "{text}");
+        is("MemTotal:  1000 kB\nMemFree:  100 kB\nMemAvailable:  600 kB\n", 40.0);
+        is("MemTotal:  1000 kB\nMemFree:  100 kB\n", 90.0);
+        is("MemFree:  100 kB\n", 0.0);
+        is("", 0.0);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+
 use crate::agent::ids::hex;
 use crate::agent::setup::Secret;
 use crate::wire::jwt::KEY_BYTES_MIN;
@@ -154,9 +156,12 @@ pub fn seed() -> io::Result<u64> {
 /// The addresses of this machine's interfaces, loopback among them, in order.
 #[must_use]
 pub fn own_addresses() -> Vec<IpAddr> {
-    let networks = sysinfo::Networks::new_with_refreshed_list();
-    let mut found: Vec<_> =
-        networks.values().flat_map(|network| network.ip_networks().iter().map(|net| net.addr)).collect();
+    let ip_of = |address: InterfaceAddress| {
+        let address = address.address?;
+        let four = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        four.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+    };
+    let mut found: Vec<_> = getifaddrs().into_iter().flatten().filter_map(ip_of).collect();
     found.sort_unstable();
     found.dedup();
     found
@@ -165,7 +170,8 @@ pub fn own_addresses() -> Vec<IpAddr> {
 /// The name of this machine, if it has one.
 #[must_use]
 pub fn host_name() -> Option<String> {
-    sysinfo::System::host_name().filter(|name| !name.is_empty())
+    let name = rustix::system::uname().nodename().to_str().ok()?.to_owned();
+    (!name.is_empty()).then_some(name)
 }
 
 /// Tells the service manager how it goes (`READY=1`, `STOPPING=1`, `STATUS=...`; `man sd_notify`). Answers whether
