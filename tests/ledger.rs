@@ -196,7 +196,7 @@ fn a_full_ledger_makes_room_and_its_file_stays_below_the_cap() {
 fn the_inbox_forgets_its_oldest_ids() {
     let (ledger, _) = open(&SimDisk::new(), LIMITS);
     for first in (1..=INBOX_IDS_MAX + 50).step_by(50) {
-        ledger.commit(&[(first..first + 50).map(inbox).collect()]).expect("commits");
+        ledger.commit(&[(first..first + 50).map(inbox).collect::<Vec<_>>()]).expect("commits");
     }
     assert_eq!(ledger.stats().expect("stats").inbox, INBOX_IDS_MAX);
     assert_eq!(ledger.inbox(dedupe_key(50)), Ok(None));

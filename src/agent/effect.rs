@@ -1,5 +1,7 @@
 //! What the agent asks the world to do. Plain values: tests compare them.
 
+use std::sync::Arc;
+
 use super::brain::speech::{AskAnswer, Prompt, RunId, ThoughtId, ToolCall};
 use super::event::{Event, EventFilter};
 use super::ids::{CallId, CorrelationId, Destination, EventId, LinkId, RequestId, Seq, Ticket};
@@ -16,7 +18,7 @@ pub enum Effect {
         /// To be named in the answer.
         ticket: Ticket,
         /// In order.
-        writes: Vec<Write>,
+        writes: Arc<[Write]>,
     },
     /// Read the next event after `after` that passes `filter`, looking at `FETCH_SCAN_MAX` records at most;
     /// answer `Fetched`. At most one per destination is in flight.

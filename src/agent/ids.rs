@@ -30,7 +30,19 @@ pub struct EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:012x}-{:08x}", self.seq.0, self.ledger.0)
+        // Each webhook is told its event: no format strings.
+        let mut text = [b'-'; 21];
+        put_hex(&mut text[..12], self.seq.0);
+        put_hex(&mut text[13..], self.ledger.0.into());
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+/// Fills a text with the last digits of a number.
+fn put_hex(text: &mut [u8], mut number: u64) {
+    for place in text.iter_mut().rev() {
+        *place = b"0123456789abcdef"[(number & 15) as usize];
+        number >>= 4;
     }
 }
 

@@ -11,6 +11,8 @@
 //!
 //! Not here: the ledger. `shell/committer.rs` carries the writes out.
 
+use std::sync::Arc;
+
 use super::backoff::Backoff;
 use super::effect::IntakeAnswer;
 use super::event::{Event, EventDraft};
@@ -58,18 +60,42 @@ impl Batch {
     }
 
     fn seq_of(&self, wanted: DedupeKey) -> Option<Seq> {
-        self.writes.iter().find_map(|write| match write {
-            Write::Inbox { key, seq } if *key == wanted => Some(*seq),
-            _ => None,
-        })
+        seq_of(&self.writes, wanted)
     }
+
+    fn seal(self) -> Sealed {
+        let Self { writes, bytes, waiters, place, .. } = self;
+        Sealed { writes: writes.into(), bytes, waiters, place }
+    }
+}
+
+/// A batch that nothing is added to. Its writes are shared with whoever commits them: they are in memory once.
+#[derive(Debug)]
+struct Sealed {
+    writes: Arc<[Write]>,
+    bytes: usize,
+    waiters: Vec<Waiter>,
+    place: u64,
+}
+
+impl Sealed {
+    fn seq_of(&self, wanted: DedupeKey) -> Option<Seq> {
+        seq_of(&self.writes, wanted)
+    }
+}
+
+fn seq_of(writes: &[Write], wanted: DedupeKey) -> Option<Seq> {
+    writes.iter().find_map(|write| match write {
+        Write::Inbox { key, seq } if *key == wanted => Some(*seq),
+        _ => None,
+    })
 }
 
 #[derive(Debug)]
 enum State {
     Idle,
-    Committing { ticket: Ticket, batch: Batch },
-    Faulted { retry_at: Mono, batch: Batch },
+    Committing { ticket: Ticket, batch: Sealed },
+    Faulted { retry_at: Mono, batch: Sealed },
 }
 
 /// What became of an event that a peer brought.
@@ -169,14 +195,14 @@ impl Journal {
         self.gathering.bytes + self.batch().map_or(0, |batch| batch.bytes)
     }
 
-    fn batch(&self) -> Option<&Batch> {
+    fn batch(&self) -> Option<&Sealed> {
         match &self.state {
             State::Idle => None,
             State::Committing { batch, .. } | State::Faulted { batch, .. } => Some(batch),
         }
     }
 
-    fn batch_mut(&mut self) -> Option<&mut Batch> {
+    fn batch_mut(&mut self) -> Option<&mut Sealed> {
         match &mut self.state {
             State::Idle => None,
             State::Committing { batch, .. } | State::Faulted { batch, .. } => Some(batch),
@@ -290,7 +316,7 @@ impl Journal {
     }
 
     /// The next commit, if one is due. `extra` are writes that travel along for free (moved cursors).
-    pub fn poll(&mut self, now: Mono, extra: impl FnOnce() -> Vec<Write>) -> Option<(Ticket, Vec<Write>)> {
+    pub fn poll(&mut self, now: Mono, extra: impl FnOnce() -> Vec<Write>) -> Option<(Ticket, Arc<[Write]>)> {
         let due = match &self.state {
             State::Committing { .. } => false,
             State::Faulted { retry_at, .. } => *retry_at <= now,
@@ -307,12 +333,12 @@ impl Journal {
                 for write in extra() {
                     batch.push(now, write);
                 }
-                batch
+                batch.seal()
             }
         };
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        let writes = batch.writes.clone();
+        let writes = Arc::clone(&batch.writes);
         self.enter_committing(ticket, batch);
         Some((ticket, writes))
     }
@@ -397,14 +423,16 @@ impl Journal {
             State::Faulted { retry_at, .. } => Some((*retry_at, Timer::RetryCommit)),
             State::Idle => self.gather_end().map(|end| (end, Timer::Commit)),
         };
-        let waiters = self.gathering.waiters.iter().chain(self.batch().into_iter().flat_map(|b| &b.waiters));
-        let overdue = waiters
-            .map(|waiter| (waiter.since.plus(COMMIT_WAIT_MAX_MS), Timer::AnswerWaiters))
-            .min_by_key(|(at, _)| *at);
-        [commit, overdue].into_iter().flatten().min_by_key(|(at, _)| *at)
+        // They came one after the other: the first of each waits longest.
+        let overdue = |waiters: &[Waiter]| {
+            waiters.first().map(|waiter| (waiter.since.plus(COMMIT_WAIT_MAX_MS), Timer::AnswerWaiters))
+        };
+        let committing = self.batch().and_then(|batch| overdue(&batch.waiters));
+        let gathering = overdue(&self.gathering.waiters);
+        [commit, committing, gathering].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    fn enter_idle(&mut self, batch: &Batch) {
+    fn enter_idle(&mut self, batch: &Sealed) {
         if self.backoff.failures() > 0 {
             log::info!("ledger_recovered failures={}", self.backoff.failures());
         }
@@ -419,12 +447,12 @@ impl Journal {
         self.state = State::Idle;
     }
 
-    fn enter_committing(&mut self, ticket: Ticket, batch: Batch) {
+    fn enter_committing(&mut self, ticket: Ticket, batch: Sealed) {
         log::trace!("journal state=committing ticket={} writes={}", ticket.0, batch.writes.len());
         self.state = State::Committing { ticket, batch };
     }
 
-    fn enter_faulted(&mut self, now: Mono, fault: CommitFault, batch: Batch, rng: &mut Rng) {
+    fn enter_faulted(&mut self, now: Mono, fault: CommitFault, batch: Sealed, rng: &mut Rng) {
         let wait = self.backoff.fail(rng);
         log::warn!("ledger_commit_failed fault={fault:?} writes={} retry_in_ms={wait}", batch.writes.len());
         self.last_fault = Some(fault);
@@ -522,7 +550,7 @@ mod tests {
         let (retry_at, timer) = journal.deadline().expect("a retry");
         assert_eq!(timer, Timer::RetryCommit);
         let (again, same) = journal.poll(retry_at, Vec::new).expect("due");
-        assert_eq!(same, writes);
+        assert!(Arc::ptr_eq(&same, &writes), "not even in memory twice");
         assert_eq!(journal.on_committed(again), Some(vec![]));
         assert_eq!(ask(&mut journal, 9_000, 3, None), None, "normal again");
     }

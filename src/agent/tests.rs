@@ -210,7 +210,7 @@ fn written(effects: &[Effect]) -> Vec<&Write> {
     effects
         .iter()
         .filter_map(|effect| match effect {
-            Effect::Commit { writes, .. } => Some(writes),
+            Effect::Commit { writes, .. } => Some(writes.iter()),
             _ => None,
         })
         .flatten()

@@ -219,7 +219,7 @@ fn this_machine_has_the_role_that_the_config_gives_it_and_what_a_proxy_passes_on
     }
     world.security.loopback_role = Role::Operator;
     let both = world.decided(&get("/status").with("x-api-key", "second-key")).who;
-    assert_eq!((both.role, both.name.as_str()), (Role::Operator, "security.api_key"), "the mightier role");
+    assert_eq!((both.role, &*both.name), (Role::Operator, "security.api_key"), "the mightier role");
 }
 
 fn who(world: &World, credential: &str) -> Who {
@@ -238,7 +238,7 @@ fn who_calls_has_a_name_and_no_secret() {
         ("guess", "nobody", WhoKind::Nobody),
     ] {
         let who = who(&world, credential);
-        assert_eq!((who.name.as_str(), who.kind), (name, kind));
+        assert_eq!((&*who.name, who.kind), (name, kind));
         assert!(!format!("{who:?}").contains(credential));
     }
     assert_eq!(world.decided(&get("/status")).who.name, "loopback");
@@ -311,7 +311,7 @@ fn a_login_gives_a_token_of_an_hour_with_the_same_right_and_the_same_end() {
     ] {
         let given = logged_in(&world, username, password);
         let found = who(&world, &given);
-        assert_eq!((found.role, found.name.as_str(), found.kind), (role, name, WhoKind::Jwt));
+        assert_eq!((found.role, &*found.name, found.kind), (role, name, WhoKind::Jwt));
         let claims = jwt::verify(&given, &world.security.keys).unwrap();
         assert_eq!((claims.expires_s, claims.issued_s), (NOW_S + 3_600, Some(NOW_S)));
         let user = get("/api/auth/me").afar().with("x-api-key", &given);

@@ -72,9 +72,10 @@ pub(super) fn check_media(request: &Request<'_>) -> Result<(), Response> {
 /// `application/json`, any type that ends in `+json`, or what `curl -d` says of every body if it is told nothing;
 /// parameters do not matter. A browser's form cannot use the last one: its `Origin` is checked.
 fn is_json(media: &str) -> bool {
-    let essence = media.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    ["application/json", "application/x-www-form-urlencoded"].contains(&essence.as_str())
-        || (essence.contains('/') && essence.ends_with("+json"))
+    let essence = media.split(';').next().unwrap_or("").trim();
+    let known = ["application/json", "application/x-www-form-urlencoded"];
+    known.iter().any(|known| essence.eq_ignore_ascii_case(known))
+        || (essence.contains('/') && essence.to_ascii_lowercase().ends_with("+json"))
 }
 
 /// The caller's id. `webhook-id` goes before `Idempotency-Key`. The same id is the same message on every path, as

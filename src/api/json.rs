@@ -16,7 +16,12 @@ pub(crate) struct Json(String);
 impl Json {
     /// Starts with an open object.
     pub(crate) fn object() -> Self {
-        let mut json = Self(String::with_capacity(256));
+        Self::object_of(256)
+    }
+
+    /// The same, with room for this many bytes.
+    pub(crate) fn object_of(bytes: usize) -> Self {
+        let mut json = Self(String::with_capacity(bytes));
         json.open('{');
         json
     }

@@ -26,7 +26,8 @@ pub fn find<'r>(table: &'r [Route], method: &str, path: &str) -> Found<'r> {
         _ => None,
     };
     let mut is_there = false;
-    for route in table.iter().filter(|route| is_at(route, path)) {
+    let places = Places::of(path);
+    for route in table.iter().filter(|route| places.are_at(route)) {
         if Some(route.method) == wanted {
             return Found::Route(route);
         }
@@ -43,7 +44,9 @@ pub fn find<'r>(table: &'r [Route], method: &str, path: &str) -> Found<'r> {
 /// The value of `Allow` at `path`.
 #[must_use]
 pub fn allow(table: &[Route], path: &str) -> String {
-    let has = |method| path == "*" || table.iter().any(|route| route.method == method && is_at(route, path));
+    let places = Places::of(path);
+    let has =
+        |method| path == "*" || table.iter().any(|route| route.method == method && places.are_at(route));
     let mut allow = String::new();
     if has(Method::Get) {
         allow.push_str("GET, HEAD, ");
@@ -58,15 +61,28 @@ pub fn allow(table: &[Route], path: &str) -> String {
     allow
 }
 
-fn is_at(route: &Route, path: &str) -> bool {
-    matches_pattern(route.path, path)
-        || (route.is_doubled
-            && path.strip_prefix("/api").is_some_and(|rest| matches_pattern(route.path, rest)))
+/// A path as the table's patterns are compared with it: without the slash at its end.
+struct Places<'a> {
+    path: &'a [u8],
+    /// What is behind a first `/api`.
+    doubled: Option<&'a [u8]>,
+}
+
+impl<'a> Places<'a> {
+    fn of(path: &'a str) -> Self {
+        let path = path.as_bytes();
+        Self { path: trimmed(path), doubled: path.strip_prefix(b"/api").map(trimmed) }
+    }
+
+    fn are_at(&self, route: &Route) -> bool {
+        let pattern = trimmed(route.path.as_bytes());
+        matches_pattern(pattern, self.path)
+            || (route.is_doubled && self.doubled.is_some_and(|path| matches_pattern(pattern, path)))
+    }
 }
 
 /// Byte by byte, as every request asks this of most of the table. A parameter is a whole segment.
-fn matches_pattern(pattern: &str, path: &str) -> bool {
-    let (mut pattern, mut path) = (trimmed(pattern.as_bytes()), trimmed(path.as_bytes()));
+fn matches_pattern(mut pattern: &[u8], mut path: &[u8]) -> bool {
     loop {
         match (pattern, path) {
             ([], []) => return true,
@@ -85,7 +101,10 @@ fn behind_segment(path: &[u8]) -> &[u8] {
 }
 
 fn trimmed(path: &[u8]) -> &[u8] {
-    path.strip_suffix(b"/").unwrap_or(path)
+    match path {
+        [rest @ .., b'/'] => rest,
+        _ => path,
+    }
 }
 
 #[cfg(test)]

@@ -444,7 +444,7 @@ impl Conversation {
                 self.converse(scene, &session, message, || user_message_of(chat_id.as_deref()))
             }
             Said::WorkflowApproval { workflow_id, approved } => {
-                decide(&workflow_id, approved, self.who.name.clone()).unwrap_or_else(|| {
+                decide(&workflow_id, approved, self.who.name.to_string()).unwrap_or_else(|| {
                     vec![error(
                         "NO_SUCH_WORKFLOW",
                         "medium",

@@ -52,7 +52,7 @@ fn timestamp(view: &View<'_>, json: &mut Json) {
 pub(super) fn health(view: &View<'_>, role: Role) -> (u16, String) {
     let status = view.status;
     let code = if status.health == Health::Unhealthy { 503 } else { 200 };
-    let mut json = Json::object();
+    let mut json = Json::object_of(if role > Role::Open { 1_024 } else { 128 });
     json.key("status").text(status.health.as_str());
     timestamp(view, &mut json);
     if role > Role::Open {

@@ -21,6 +21,8 @@ use crate::agent::limits::INBOX_IDS_MAX;
 use crate::agent::memory::{FactKey, Write};
 
 type Bytes = &'static [u8];
+/// What one transaction is asked to make durable.
+pub(super) type Batches<'a> = [&'a [Write]];
 
 /// What a commit did beside what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +39,8 @@ impl Ledger {
     ///
     /// # Errors
     /// Whether anything became durable is unknown: write the same again later.
-    pub fn commit(&self, batches: &[Vec<Write>]) -> Result<CommitReport, CommitFault> {
+    pub fn commit<B: AsRef<[Write]>>(&self, batches: &[B]) -> Result<CommitReport, CommitFault> {
+        let batches: &Batches<'_> = &batches.iter().map(AsRef::as_ref).collect::<Vec<_>>();
         let mut writer = self.lock_writer();
         self.disk.take_fault();
         match self.try_commit(&mut writer, batches, 1) {
@@ -54,7 +57,7 @@ impl Ledger {
     fn try_commit(
         &self,
         writer: &mut Writer,
-        batches: &[Vec<Write>],
+        batches: &Batches<'_>,
         spare: u64,
     ) -> Result<CommitReport, DiskFault> {
         let db = self.current_or_reopened(writer).map_err(|error| {
@@ -74,7 +77,7 @@ impl Ledger {
         &self,
         db: &Arc<Database>,
         writer: &mut Writer,
-        batches: &[Vec<Write>],
+        batches: &Batches<'_>,
         spare: u64,
     ) -> Result<CommitReport, redb::Error> {
         let need = bytes_needed(batches) * spare;
@@ -90,10 +93,10 @@ impl Ledger {
     }
 
     /// The ids that are durable now, so that `inbox` finds them; those that the table forgot go in heaps.
-    fn note_ids(&self, batches: &[Vec<Write>]) {
+    fn note_ids(&self, batches: &Batches<'_>) {
         let count = {
             let mut ids = self.lock_ids();
-            for write in batches.iter().flatten() {
+            for write in batches.iter().copied().flatten() {
                 if let Write::Inbox { key: DedupeKey(id), seq } = write {
                     ids.insert(id, seq.0);
                 }
@@ -109,8 +112,8 @@ impl Ledger {
 }
 
 /// Carries the writes out, table by table, so that only those are opened that change: each costs pages.
-fn apply(writing: &WriteTransaction, room: &mut Room, batches: &[Vec<Write>]) -> Result<(), redb::Error> {
-    let writes = || batches.iter().flatten();
+fn apply(writing: &WriteTransaction, room: &mut Room, batches: &Batches<'_>) -> Result<(), redb::Error> {
+    let writes = || batches.iter().copied().flatten();
     if writes().any(|write| matches!(write, Write::Event(_))) {
         let mut events = writing.open_table(EVENTS)?;
         for write in writes() {

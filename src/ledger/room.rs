@@ -5,7 +5,7 @@
 
 use redb::{Database, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
-use super::commit::{CommitReport, forget_beyond};
+use super::commit::{Batches, CommitReport, forget_beyond};
 use super::record::{CURSORS, EVENTS, INBOX, PART_BITS, PARTS, Tag, number_of, unseal};
 use super::store::Ledger;
 use super::talks::drop_some_messages;
@@ -189,8 +189,8 @@ fn reserve(need: u64, capacity: u64) -> u64 {
 }
 
 /// An upper bound of the bytes of pages that these writes take until they are durable and what they replace is free.
-pub(super) fn bytes_needed(batches: &[Vec<Write>]) -> u64 {
-    let writes = || batches.iter().flatten();
+pub(super) fn bytes_needed(batches: &Batches<'_>) -> u64 {
+    let writes = || batches.iter().copied().flatten();
     let inbox = writes().filter(|write| matches!(write, Write::Inbox { .. })).count() as u64;
     // The ids come to one end of the inbox, and as many are forgotten at the other.
     let inbox_pages = 2 * inbox.div_ceil(IDS_OF_A_PAGE);

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use hyper::header::HeaderValue;
+
 use super::brain_answers;
 use super::event_stream::FollowStream;
 use super::http::{
@@ -126,20 +128,22 @@ fn place_of(world: &World, request: &Incoming) -> Option<Place> {
         return Some(Place::of(peer));
     }
     let last = |name: &str| {
-        let value = request.headers.get_all(name).iter().next_back()?.to_str().ok()?;
+        let value = fields(request, name).last()?.to_str().ok()?;
         value.rsplit(',').next()?.trim().parse().ok()
     };
     if let Some(address) = last("x-forwarded-for").or_else(|| last("x-real-ip")) {
         return Some(Place::of(address));
     }
     let is_counted =
-        world.config.borrow().security.rate_limit_loopback || request.headers.contains_key("forwarded");
+        world.config.borrow().security.rate_limit_loopback || fields(request, "forwarded").next().is_some();
     is_counted.then(|| Place::of(peer))
 }
 
 fn decide(world: &World, request: &Incoming, hold: Hold) -> Decided {
     let shows = ["authorization", "x-api-key", "sec-websocket-protocol"];
-    if shows.iter().any(|name| request.headers.contains_key(*name)) || request.path.ends_with("/auth/login") {
+    if shows.iter().any(|name| fields(request, name).next().is_some())
+        || request.path.ends_with("/auth/login")
+    {
         world.refresh_credentials();
     }
     let now = world.clock.now();
@@ -150,7 +154,7 @@ fn decide(world: &World, request: &Incoming, hold: Hold) -> Decided {
         let settings = status.aiwm.as_ref().map(|aiwm| aiwm.settings).unwrap_or_default();
         crate::config::show_json(&world.config.borrow().with_controller(settings))
     };
-    let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let header = |name: &str| fields(request, name).next().and_then(|value| value.to_str().ok());
     let view = View {
         status: &status,
         setup: agent.setup(),
@@ -168,12 +172,18 @@ fn decide(world: &World, request: &Incoming, hold: Hold) -> Decided {
             path: &request.path,
             query: request.query.as_deref().unwrap_or(""),
             header: &header,
-            header_count: &|name| request.headers.get_all(name).iter().count(),
+            header_count: &|name| fields(request, name).count(),
             body: &request.body,
             peer_is_loopback: request.peer.ip().is_loopback(),
             peer: request.peer.ip(),
         },
     )
+}
+
+/// The values of a field. The few that a request has are looked through faster than a name is parsed and hashed, and it is asked
+/// for a score of names.
+fn fields<'a>(request: &'a Incoming, name: &str) -> impl Iterator<Item = &'a HeaderValue> {
+    request.headers.iter().filter_map(move |(known, value)| (known.as_str() == name).then_some(value))
 }
 
 /// What is read from `/proc` and the ledger is read only for those who show it.

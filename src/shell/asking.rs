@@ -2,13 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use async_channel::{Receiver, Sender};
-use futures_lite::Stream;
-
+use super::oneshot::{Giver, Taker, oneshot};
 use super::world::World;
 use crate::agent::brain::speech::{AskAnswer, Message, Refusal, Saying};
 use crate::agent::effect::DecisionAnswer;
@@ -27,8 +26,8 @@ const FIND_PAGE: usize = 16;
 /// Who waits.
 #[derive(Default)]
 pub struct Asking {
-    asks: RefCell<BTreeMap<RequestId, Sender<AskAnswer>>>,
-    decisions: RefCell<BTreeMap<RequestId, Sender<DecisionAnswer>>>,
+    asks: RefCell<BTreeMap<RequestId, Giver<AskAnswer>>>,
+    decisions: RefCell<BTreeMap<RequestId, Giver<DecisionAnswer>>>,
     /// A token for each caller that waits.
     places: Rc<()>,
 }
@@ -48,14 +47,14 @@ impl Asking {
     /// The agent's answer to a question or saying.
     pub(super) fn on_done(&self, request: RequestId, answer: AskAnswer) {
         if let Some(waiting) = self.asks.borrow_mut().remove(&request) {
-            let _ = waiting.try_send(answer);
+            waiting.give(answer);
         }
     }
 
     /// The agent's answer to a decision.
     pub(super) fn on_decided(&self, request: RequestId, answer: DecisionAnswer) {
         if let Some(waiting) = self.decisions.borrow_mut().remove(&request) {
-            let _ = waiting.try_send(answer);
+            waiting.give(answer);
         }
     }
 }
@@ -64,7 +63,7 @@ impl Asking {
 pub(super) struct Asker {
     world: Rc<World>,
     request: RequestId,
-    answer: Pin<Box<Receiver<AskAnswer>>>,
+    answer: Taker<AskAnswer>,
     _place: Place,
 }
 
@@ -73,9 +72,9 @@ impl Asker {
     pub(super) fn new(world: &Rc<World>) -> Result<Self, Refusal> {
         let place = world.asking.place()?;
         let request = world.next_request();
-        let (sender, receiver) = async_channel::bounded(1);
-        world.asking.asks.borrow_mut().insert(request, sender);
-        Ok(Self { world: Rc::clone(world), request, answer: Box::pin(receiver), _place: place })
+        let (giver, answer) = oneshot();
+        world.asking.asks.borrow_mut().insert(request, giver);
+        Ok(Self { world: Rc::clone(world), request, answer, _place: place })
     }
 
     /// Under which the agent knows it.
@@ -85,9 +84,9 @@ impl Asker {
 
     /// The answer, once it is there.
     pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<AskAnswer> {
-        // As a stream it keeps its waker between two looks.
-        let received = self.answer.as_mut().poll_next(cx);
-        received.map(|answer| answer.unwrap_or(AskAnswer::Refused(Refusal::Stopping)))
+        Pin::new(&mut self.answer)
+            .poll(cx)
+            .map(|answer| answer.unwrap_or(AskAnswer::Refused(Refusal::Stopping)))
     }
 
     /// Waits for the answer.
@@ -108,13 +107,13 @@ impl World {
     /// Says something to a conversation; the answer comes as an event. What speaks against it at once is the answer here.
     pub(super) fn converse(self: &Rc<Self>, saying: Box<Saying>) -> Option<Refusal> {
         let request = self.next_request();
-        let (sender, receiver) = async_channel::bounded(1);
-        self.asking.asks.borrow_mut().insert(request, sender);
+        let (giver, taker) = oneshot();
+        self.asking.asks.borrow_mut().insert(request, giver);
         self.feed(Input::Say { request, saying });
         // Whoever says it may go: the turn stays.
         self.asking.asks.borrow_mut().remove(&request);
-        match receiver.try_recv() {
-            Ok(AskAnswer::Refused(refusal)) => Some(refusal),
+        match taker.take() {
+            Some(AskAnswer::Refused(refusal)) => Some(refusal),
             _ => None,
         }
     }
@@ -155,11 +154,11 @@ impl World {
 
     async fn ask_decision(&self, input: impl FnOnce(RequestId) -> Input) -> DecisionAnswer {
         let request = self.next_request();
-        let (sender, receiver) = async_channel::bounded(1);
-        self.asking.decisions.borrow_mut().insert(request, sender);
+        let (giver, taker) = oneshot();
+        self.asking.decisions.borrow_mut().insert(request, giver);
         let _guard = Undecided { world: self, request };
         self.feed(input(request));
-        receiver.recv().await.unwrap_or(DecisionAnswer::Unwritable { retry_after_s: 5 })
+        taker.await.unwrap_or(DecisionAnswer::Unwritable { retry_after_s: 5 })
     }
 }
 

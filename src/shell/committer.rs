@@ -3,6 +3,7 @@
 //! An fsync on an SD card may take seconds; the loop must not wait for it. The thread ends when its sender is dropped.
 
 use std::io;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use async_channel::{Receiver, Sender};
@@ -22,7 +23,7 @@ pub trait Commits: Send + 'static {
     ///
     /// # Errors
     /// Whether anything became durable is unknown.
-    fn commit(&self, batches: &[Vec<Write>]) -> Result<Seq, CommitFault>;
+    fn commit(&self, batches: &[Arc<[Write]>]) -> Result<Seq, CommitFault>;
 }
 
 /// What came of a commit: its ticket, and the oldest event kept.
@@ -30,7 +31,7 @@ pub type Committed = (Ticket, Result<Seq, CommitFault>);
 
 #[derive(Debug)]
 enum Job {
-    Commit(Ticket, Vec<Write>),
+    Commit(Ticket, Arc<[Write]>),
     /// Answered when everything asked before is done.
     Pulse(Sender<()>),
 }
@@ -60,7 +61,7 @@ impl Committer {
     ///
     /// # Errors
     /// `QUEUE_MAX` commits wait already, or the thread is gone: these writes go nowhere.
-    pub fn submit(&self, ticket: Ticket, writes: Vec<Write>) -> Result<(), CommitFault> {
+    pub fn submit(&self, ticket: Ticket, writes: Arc<[Write]>) -> Result<(), CommitFault> {
         self.jobs.try_send(Job::Commit(ticket, writes)).map_err(|_| CommitFault::Io)
     }
 
@@ -96,7 +97,7 @@ impl Committer {
 #[derive(Default)]
 struct Batch {
     tickets: Vec<Ticket>,
-    writes: Vec<Vec<Write>>,
+    writes: Vec<Arc<[Write]>>,
     pulses: Vec<Sender<()>>,
 }
 
@@ -142,7 +143,7 @@ fn commit<L: Commits>(ledger: &L, batch: &Batch, answer: &Sender<Committed>) -> 
 mod tests {
     use super::*;
     use crate::shell::reactor::block_on;
-    use std::sync::{Arc, mpsc};
+    use std::sync::mpsc;
 
     use crate::agent::memory::FactKey;
     use crate::ledger::{Ledger, Limits, SIZE_MIN_BYTES};
@@ -155,8 +156,8 @@ mod tests {
     }
 
     impl Commits for Slow {
-        fn commit(&self, batches: &[Vec<Write>]) -> Result<Seq, CommitFault> {
-            self.commits.send(batches.iter().map(Vec::len).sum()).expect("the test listens");
+        fn commit(&self, batches: &[Arc<[Write]>]) -> Result<Seq, CommitFault> {
+            self.commits.send(batches.iter().map(|batch| batch.len()).sum()).expect("the test listens");
             self.go.recv().expect("the test speaks")
         }
     }
@@ -167,8 +168,8 @@ mod tests {
         (Committer::start(Slow { commits, go }).expect("a thread"), seen, say)
     }
 
-    fn writes(count: usize) -> Vec<Write> {
-        vec![Write::Fact(FactKey::Controller, "running".to_owned()); count]
+    fn writes(count: usize) -> Arc<[Write]> {
+        vec![Write::Fact(FactKey::Controller, "running".to_owned()); count].into()
     }
 
     #[test]

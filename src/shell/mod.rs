@@ -18,6 +18,7 @@ mod event_stream;
 pub mod http;
 pub mod log;
 pub mod mcp;
+mod oneshot;
 pub mod reactor;
 pub mod resolve;
 pub mod run;

@@ -18,6 +18,7 @@ use super::clock::Clock;
 use super::committer::{Commits, Committer};
 use super::credentials::Watch;
 use super::http::Port;
+use super::oneshot::{Giver, oneshot};
 use super::reactor::Timer;
 use super::sense::Sense;
 use super::think::{Around, Thinker};
@@ -60,7 +61,7 @@ pub struct World {
     sense: RefCell<Sense>,
     port: Rc<Port>,
     pub(super) asking: Asking,
-    waiting: RefCell<BTreeMap<RequestId, Sender<IntakeAnswer>>>,
+    waiting: RefCell<BTreeMap<RequestId, Giver<IntakeAnswer>>>,
     last_request: Cell<u64>,
     hub: Rc<Hub>,
     pub(super) bell: Bell,
@@ -111,7 +112,7 @@ pub struct Parts {
 pub struct Durable(pub Arc<Ledger>);
 
 impl Commits for Durable {
-    fn commit(&self, batches: &[Vec<Write>]) -> Result<Seq, CommitFault> {
+    fn commit(&self, batches: &[Arc<[Write]>]) -> Result<Seq, CommitFault> {
         self.0.commit(batches).map(|report| report.oldest)
     }
 }
@@ -154,13 +155,15 @@ impl World {
 
     /// Tells the agent what happened and does what it says, until it says no more.
     pub fn feed(&self, input: Input) {
-        let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
+        let mut next = Some(input);
+        let mut more = VecDeque::new();
+        while let Some(input) = next {
             let now = self.clock.now();
             self.agent.borrow_mut().handle(now, input);
             while let Some(effect) = self.next_effect() {
-                inputs.extend(self.carry_out(now, effect));
+                more.extend(self.carry_out(now, effect));
             }
+            next = more.pop_front();
         }
         // A full channel means that the timer will look anyway.
         let _ = self.rung.0.try_send(());
@@ -240,7 +243,7 @@ impl World {
         }
     }
 
-    fn commit(&self, ticket: Ticket, writes: Vec<Write>) -> Option<Input> {
+    fn commit(&self, ticket: Ticket, writes: Arc<[Write]>) -> Option<Input> {
         let fault = self.committer.submit(ticket, writes).err()?;
         Some(Input::CommitFailed { ticket, fault })
     }
@@ -262,7 +265,7 @@ impl World {
 
     fn respond(&self, request: RequestId, answer: IntakeAnswer) {
         if let Some(waiting) = self.waiting.borrow_mut().remove(&request) {
-            let _ = waiting.try_send(answer);
+            waiting.give(answer);
         }
     }
 
@@ -351,11 +354,11 @@ impl World {
         known: Option<Seq>,
     ) -> IntakeAnswer {
         let request = self.next_request();
-        let (sender, receiver) = async_channel::bounded(1);
-        self.waiting.borrow_mut().insert(request, sender);
+        let (giver, taker) = oneshot();
+        self.waiting.borrow_mut().insert(request, giver);
         let _guard = Forget { world: self, request };
         self.feed(Input::Webhook { request, draft, dedupe, known });
-        receiver.recv().await.unwrap_or(IntakeAnswer::Stopping)
+        taker.await.unwrap_or(IntakeAnswer::Stopping)
     }
 
     /// The sockets of the open port.

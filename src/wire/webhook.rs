@@ -12,6 +12,8 @@ use crate::agent::limits::{EVENT_MESSAGE_BYTES_MAX, EVENT_TYPE_BYTES_MAX};
 
 /// Members of a body that are kept at once, about 1 KiB of memory. One with more is looked through again for each.
 const MEMBERS_MAX: usize = 24;
+/// Members for which there is room at once.
+const MEMBERS_USUAL: usize = 12;
 
 /// Where the ten paths begin.
 pub const PREFIX: &str = "/api/webhooks/chainbot/";
@@ -166,12 +168,12 @@ pub fn decode(kind: WebhookKind, body: &[u8]) -> Result<EventDraft, BodyFault> {
         return Err(BodyFault::Fields(faults));
     }
     let event_type =
-        kind.event_type().map_or_else(|| text(body, "event_type").unwrap_or_default(), str::to_owned);
+        kind.event_type().map_or_else(|| text(body, "event_type").unwrap_or_default(), Cow::Borrowed);
     Ok(EventDraft {
         source: word(body, "source", Source::parse).unwrap_or_default(),
         severity: severity(kind, body),
         message: one_line(&message(kind, body, &event_type), EVENT_MESSAGE_BYTES_MAX),
-        kind: event_type,
+        kind: event_type.into_owned(),
         metadata: JsonText(json.compact()),
     })
 }
@@ -194,7 +196,8 @@ struct Members<'a> {
 
 impl<'a> Members<'a> {
     fn of(body: Json<'a>) -> Self {
-        let seen: Vec<_> = body.fields().take(MEMBERS_MAX + 1).collect();
+        let mut seen = Vec::with_capacity(MEMBERS_USUAL);
+        seen.extend(body.fields().take(MEMBERS_MAX + 1));
         Self { body, seen: (seen.len() <= MEMBERS_MAX).then_some(seen) }
     }
 
@@ -220,6 +223,9 @@ enum Must {
     PathStatus,
     EventType,
 }
+
+/// Bytes for which a line has room at once.
+const MESSAGE_BYTES_USUAL: usize = 96;
 
 /// One row of the documents' tables: where the field is, and what it must be.
 struct Rule(&'static str, Must);
@@ -364,22 +370,29 @@ fn word<T>(body: &Members<'_>, name: &str, parse: fn(&str) -> Option<T>) -> Opti
     body.some(name).and_then(Json::text).and_then(|text| parse(&text))
 }
 
-fn text(body: &Members<'_>, name: &str) -> Option<String> {
-    body.some(name).and_then(Json::text).map(Cow::into_owned).filter(|text| !text.trim().is_empty())
+fn text<'a>(body: &Members<'a>, name: &str) -> Option<Cow<'a, str>> {
+    body.some(name).and_then(Json::text).filter(|text| !text.trim().is_empty())
 }
 
 /// One line for people.
-fn message(kind: WebhookKind, body: &Members<'_>, event_type: &str) -> String {
+fn message<'a>(kind: WebhookKind, body: &Members<'a>, event_type: &str) -> Cow<'a, str> {
     match kind {
-        WebhookKind::Health | WebhookKind::Status => health_message(kind, body),
-        WebhookKind::Event => text(body, "message").unwrap_or_else(|| format!("event {event_type}")),
+        WebhookKind::Health | WebhookKind::Status => health_message(kind, body).into(),
+        WebhookKind::Event => text(body, "message").unwrap_or_else(|| format!("event {event_type}").into()),
         _ => {
             let (noun, status) = kind.noun_and_status();
-            let name = text(body, &format!("{noun}_name")).or_else(|| text(body, &format!("{noun}_id")));
-            let named =
-                name.map_or_else(|| noun.to_owned(), |name| format!("{noun} \"{}\"", one_line(&name, 80)));
-            let why = text(body, "error").or_else(|| text(body, "reason"));
-            why.map_or_else(|| format!("{named} {status}"), |why| format!("{named} {status}: {why}"))
+            let mut line = String::with_capacity(MESSAGE_BYTES_USUAL);
+            line.push_str(noun);
+            if let Some(name) =
+                text(body, &format!("{noun}_name")).or_else(|| text(body, &format!("{noun}_id")))
+            {
+                line.extend([" \"", &one_line(&name, 80), "\""]);
+            }
+            line.extend([" ", status]);
+            if let Some(why) = text(body, "error").or_else(|| text(body, "reason")) {
+                line.extend([": ", &why]);
+            }
+            line.into()
         }
     }
 }
@@ -388,7 +401,7 @@ fn health_message(kind: WebhookKind, body: &Members<'_>) -> String {
     let who =
         text(body, "agent_name").map_or_else(String::new, |name| format!(" of \"{}\"", one_line(&name, 80)));
     let noun = if kind == WebhookKind::Health { "health" } else { "status" };
-    let state = text(body, "status_id").unwrap_or_else(|| "updated".to_owned());
+    let state = text(body, "status_id").unwrap_or(Cow::Borrowed("updated"));
     let why = text(body, "attention_reason").map_or_else(String::new, |why| format!(" ({why})"));
     format!("{noun}{who}: {state}{why}")
 }

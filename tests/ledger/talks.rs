@@ -79,7 +79,7 @@ fn a_conversation_is_there_after_opening_again() {
 fn the_newest_messages_that_fit_are_read_and_the_oldest_of_them_comes_first() {
     let disk = SimDisk::new();
     let (ledger, _) = open(&disk, LIMITS);
-    ledger.commit(&[(1..=20).map(|number| say("a", number, 1_000)).collect()]).expect("commits");
+    ledger.commit(&[(1..=20).map(|number| say("a", number, 1_000)).collect::<Vec<_>>()]).expect("commits");
     let size = message(7, 1_000).bytes();
     let read = |from, upto, bytes| -> Vec<u32> {
         let found = ledger.messages("a", from, upto, bytes).expect("reads");

@@ -1,5 +1,7 @@
 //! The process: starts and ends it, gives it inputs, carries out its effects, as the shell would.
 
+use std::sync::Arc;
+
 use chainbot::agent::brain::speech::{ThoughtEnd, ThoughtNews};
 use chainbot::agent::effect::IntakeAnswer;
 use chainbot::agent::event::EventFilter;
@@ -130,7 +132,7 @@ impl World {
         }
     }
 
-    fn begin_commit(&mut self, ticket: Ticket, writes: Vec<Write>) {
+    fn begin_commit(&mut self, ticket: Ticket, writes: Arc<[Write]>) {
         note!("<- commit {}: {}", ticket.0, describe_writes(&writes));
         self.checks.on_commit(ticket, &writes);
         self.commits += 1;

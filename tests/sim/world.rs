@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::Arc;
 
 use chainbot::agent::event::EventFilter;
 use chainbot::agent::ids::{CallId, Destination, LinkId, RequestId, Seq, Ticket};
@@ -79,7 +80,7 @@ pub struct Node {
     /// When it is called next because its deadline came, in world time.
     pub wake_at: Option<u64>,
     /// The commit that the disk works on.
-    pub commit: Option<(Ticket, Vec<Write>)>,
+    pub commit: Option<(Ticket, Arc<[Write]>)>,
     /// The agent said that it is done.
     pub is_done: bool,
     /// Asked to stop.

@@ -119,7 +119,8 @@ impl World {
             message: format!("number {seq}"),
             metadata: JsonText(format!(r#"{{"fill":"{}"}}"#, "x".repeat(400))),
         };
-        let writes = (self.newest + 1..=self.newest + count).map(|seq| Write::Event(event(seq))).collect();
+        let writes: Vec<_> =
+            (self.newest + 1..=self.newest + count).map(|seq| Write::Event(event(seq))).collect();
         self.ledger.commit(&[writes]).expect("commit");
         self.newest += count;
     }

@@ -132,7 +132,7 @@ fn writes(effects: &[Effect]) -> Vec<&Write> {
     let mut all = Vec::new();
     for effect in effects {
         if let Effect::Commit { writes, .. } = effect {
-            all.extend(writes);
+            all.extend(writes.iter());
         }
     }
     all

@@ -133,7 +133,7 @@ fn an_event_comes_in_once_whatever_its_copies() {
     let written: Vec<_> = effects
         .iter()
         .filter_map(|effect| match effect {
-            Effect::Commit { writes, .. } => Some(writes),
+            Effect::Commit { writes, .. } => Some(writes.iter()),
             _ => None,
         })
         .flatten()

@@ -1,5 +1,7 @@
 //! Who calls: what a request shows, looked up among the credentials there are.
 
+use std::borrow::Cow;
+
 use hmac_sha256::Hash;
 
 use super::tokens::Token;
@@ -36,7 +38,7 @@ pub struct Who {
     pub kind: WhoKind,
     /// For events and people: `nobody`, `loopback`, `security.token`, `security.api_key`, `token <name>`. Printable, never
     /// a secret, at most `WHO_BYTES_MAX` bytes.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// What it stands and falls with: the id of a token, or what stands for `security.token` or `security.api_key`. `None`:
     /// nothing that can be taken back before its time is over.
     pub root: Option<String>,
@@ -96,8 +98,8 @@ impl Who {
         Self::new(Role::Open, WhoKind::Nobody, "nobody", None)
     }
 
-    fn new(role: Role, kind: WhoKind, name: &str, root: Option<String>) -> Self {
-        Self { role, kind, name: name.to_owned(), root, expires_s: None }
+    fn new(role: Role, kind: WhoKind, name: impl Into<Cow<'static, str>>, root: Option<String>) -> Self {
+        Self { role, kind, name: name.into(), root, expires_s: None }
     }
 
     /// Whose budget their questions are counted against: all tokens that were made count as one with `security.token`.
@@ -113,7 +115,7 @@ impl Who {
     /// The name under which they log in.
     #[must_use]
     pub fn user(&self) -> &str {
-        match self.name.as_str() {
+        match &*self.name {
             TOKEN_NAME => ADMIN,
             API_KEY_NAME => API_KEY,
             name => name.strip_prefix("token ").unwrap_or(name),
@@ -186,7 +188,7 @@ fn who_claims(security: &Security, known: Known, claims: &Claims) -> Option<Who>
     let role = Role::parse(&claims.role)?;
     let base = match &claims.id {
         // Made elsewhere, with the key that a fleet shares.
-        None => Who::new(role, WhoKind::Jwt, &format!("token {}", claims.name), None),
+        None => Who::new(role, WhoKind::Jwt, format!("token {}", claims.name), None),
         Some(id) => who_roots(security, known, id)?,
     };
     let expires_s = Some(base.expires_s.map_or(claims.expires_s, |expires| expires.min(claims.expires_s)));
@@ -210,7 +212,7 @@ fn who_roots(security: &Security, known: Known, root: &str) -> Option<Who> {
 impl Who {
     fn of_token(token: &Token, kind: WhoKind) -> Self {
         let name = format!("token {}", token.name);
-        Self { expires_s: token.expires_s, ..Self::new(token.role, kind, &name, Some(token.id.clone())) }
+        Self { expires_s: token.expires_s, ..Self::new(token.role, kind, name, Some(token.id.clone())) }
     }
 
     /// Whether what this rests on is still there: looked at again while a socket is open.
