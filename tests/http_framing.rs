@@ -65,6 +65,8 @@ impl Service for Echo {
             "/pieces" => source(3, false),
             "/endless" => source(usize::MAX, true),
             "/flood" => source(usize::MAX, false),
+            "/large" => AnswerBody::Bytes(vec![b'x'; LARGE_BYTES]),
+            "/static" => AnswerBody::Static(vec![b'x'; LARGE_BYTES].leak()),
             _ => AnswerBody::Bytes(asked.into_bytes()),
         };
         let answer =
@@ -86,6 +88,8 @@ impl Service for Echo {
 }
 
 const PIECE_BYTES: usize = 4096;
+/// More than the kernel takes for a client that does not read.
+const LARGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Pieces of 4 KiB, counted as they are asked for; after the first, an endless source has nothing to say.
 struct Pieces {
@@ -217,6 +221,9 @@ fn split_replies(bytes: &[u8]) -> Vec<Reply> {
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nb";
+/// Waits within its turn until it may be answered.
+const WAITING: &str = "POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nb";
 
 // --- what it answers ---
 
@@ -592,7 +599,7 @@ fn a_request_waits_for_its_turn_and_an_endless_answer_keeps_none_waiting() {
         endless.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
         endless.head().await;
         let mut first = server.client().await;
-        first.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        first.send(WAITING).await;
         bounded("the first turn", async {
             while server.echo.asked.borrow().len() < 2 {
                 Timer::after(Duration::from_millis(1)).await;
@@ -600,11 +607,71 @@ fn a_request_waits_for_its_turn_and_an_endless_answer_keeps_none_waiting() {
         })
         .await;
         let mut second = server.client().await;
-        second.send(GET).await;
+        second.send(POST).await;
         server.wait_until_open(3).await;
         assert_eq!(server.echo.asked.borrow().len(), 2, "the second waits");
         server.echo.may_answer.set(true);
         assert_eq!((first.reply().await.status, second.reply().await.status), (200, 200));
+    });
+}
+
+#[test]
+fn who_only_reads_waits_for_no_turn() {
+    let limits = Limits { exchanges_max: 1, head_time_max: PATIENCE, body_time_max: PATIENCE, ..quick() };
+    against(limits, async |server| {
+        let mut held_back = server.client().await;
+        held_back.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n").await;
+        server.wait_until_open(1).await;
+        let mut reader = server.client().await;
+        for _ in 0..2 {
+            reader.send(GET).await;
+            assert_eq!(reader.reply().await.status, 200);
+        }
+        let mut poster = server.client().await;
+        poster.send(POST).await;
+        held_back.send("b".repeat(100)).await;
+        assert_eq!(held_back.reply().await.body, b"POST /? 100");
+        assert_eq!(poster.reply().await.status, 200, "it had its turn then");
+    });
+}
+
+#[test]
+fn a_reader_that_stalls_keeps_its_turn_only_for_what_it_holds() {
+    let limits = Limits {
+        exchanges_max: 1,
+        bodies_bytes_max: 20 * 1024 * 1024,
+        head_time_max: PATIENCE / 5,
+        write_stall_max: PATIENCE,
+        ..quick()
+    };
+    against(limits, async |server| {
+        let mut readers = Vec::new();
+        let mut stall = async |path: &str| {
+            let mut reader = server.client().await;
+            reader.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            reader.head().await;
+            readers.push(reader);
+        };
+        let post = async || {
+            let mut other = server.client().await;
+            other.send(POST).await;
+            other.reply().await.status
+        };
+        stall("/static").await;
+        stall("/static").await;
+        assert_eq!(post().await, 200, "bytes of the program are nobody's memory");
+        stall("/large").await;
+        assert_eq!(post().await, 503, "the first has the turn");
+        stall("/large").await;
+        let mut third = server.client().await;
+        third.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(third.rest().await.len() < LARGE_BYTES, "the second has what there is for bodies: it is cut");
+        let mut small = server.client().await;
+        small.send(GET).await;
+        assert_eq!(small.reply().await.status, 200);
+        let last = readers.last_mut().unwrap();
+        let mut body = vec![0; LARGE_BYTES];
+        bounded("reading at last", last.socket.read_exact(&mut body)).await.unwrap();
     });
 }
 
@@ -714,10 +781,10 @@ fn a_turn_that_does_not_come_is_answered_503() {
     let limits = Limits { exchanges_max: 1, ..quick() };
     against(limits, async |server| {
         let mut first = server.client().await;
-        first.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        first.send(WAITING).await;
         server.wait_until_open(1).await;
         let mut second = server.client().await;
-        second.send(GET).await;
+        second.send(POST).await;
         let said = second.reply().await;
         assert_eq!(said.status, 503);
         assert!(said.head.contains("retry-after: 5") && said.head.contains("connection: close"));

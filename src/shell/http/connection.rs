@@ -11,10 +11,10 @@ use hyper::server::conn::http1::Builder;
 
 use super::adapter::Adapter;
 use super::alarm::{Alarm, now};
-use super::direct;
+use super::direct::{self, Held};
 use super::exchange::{Exchange, Handler};
 use super::line::{Left, Line, Next};
-use super::port::{Seat, Share, Turn};
+use super::port::{Seat, Turn};
 use super::refusal::Refusal;
 use super::service::{Service, Upgrade};
 use super::stream;
@@ -92,7 +92,7 @@ async fn enter_upgraded(mut line: Line, mut alarm: Alarm, seat: Seat, upgrade: U
     port.wake_watchers();
 }
 
-async fn refuse(
+pub(super) async fn refuse(
     refusal: Refusal,
     line: &mut Line,
     alarm: &mut Alarm,
@@ -106,7 +106,7 @@ async fn refuse(
 }
 
 /// Waits until the request may begin; `None` if that takes too long.
-async fn turn<'s>(alarm: &mut Alarm, peer: SocketAddr, seat: &'s Seat) -> Option<Turn<'s>> {
+pub(super) async fn turn<'s>(alarm: &mut Alarm, peer: SocketAddr, seat: &'s Seat) -> Option<Turn<'s>> {
     let due = now() + seat.port.limits().head_time_max;
     let mut turn = pin!(seat.port.turn(peer.ip()));
     poll_fn(|cx| match turn.as_mut().poll(cx) {
@@ -123,16 +123,17 @@ async fn in_turn(
     seat: &Seat,
     service: &Rc<dyn Service>,
 ) -> Outcome {
-    match turn(alarm, peer, seat).await {
-        Some(turn) => {
-            let mut share = Share::new(&seat.port, peer.ip());
-            match direct::take(line, peer, &mut share) {
-                Some(request) => direct::exchange(line, alarm, seat, (turn, share), service, request).await,
-                // Boxed: an idle connection, or one that becomes a socket, must not hold hyper's room.
-                None => Box::pin(exchange(line, alarm, peer, seat, turn, service)).await,
-            }
+    let mut held = Held::nothing(seat, peer);
+    if !line.is_light() {
+        held.turn = turn(alarm, peer, seat).await;
+        if held.turn.is_none() {
+            return refuse(Refusal::Busy, line, alarm, peer, seat).await;
         }
-        None => refuse(Refusal::Busy, line, alarm, peer, seat).await,
+    }
+    match direct::take(line, peer, &mut held.share) {
+        Some(request) => direct::exchange(line, alarm, held, service, request).await,
+        // Boxed: an idle connection, or one that becomes a socket, must not hold hyper's room.
+        None => Box::pin(exchange(line, alarm, peer, seat, held.turn, service)).await,
     }
 }
 
@@ -141,9 +142,13 @@ async fn exchange(
     alarm: &mut Alarm,
     peer: SocketAddr,
     seat: &Seat,
-    turn: Turn<'_>,
+    mut held: Option<Turn<'_>>,
     service: &Rc<dyn Service>,
 ) -> Outcome {
+    if held.is_none() {
+        held = turn(alarm, peer, seat).await;
+    }
+    let Some(turn) = held else { return refuse(Refusal::Busy, line, alarm, peer, seat).await };
     let is_length_unknown = line.left == Left::Unknown;
     let exchange = Exchange::new(seat.port.clone(), service.clone(), peer, is_length_unknown);
     let outcome = run_hyper(line, alarm, seat, turn, &exchange).await;

@@ -1,33 +1,71 @@
 //! A request that has arrived whole and asks for nothing special, answered without hyper and its buffers.
 //!
 //! ```text
-//!   turn --> decided --> answered
-//!               |  it waits for its commit, a model or its reader: the turn goes to the next
-//!               v
-//!            waiting --> answered
+//!   turn, unless it only reads --> decided --> answered
+//!                                     |  it waits for its commit or a model, or its reader for a small answer: the turn goes to the next
+//!                                     v
+//!                                  waiting --> answered
 //! ```
 //!
-//! So a hundred requests may wait for one commit, where hyper would hold 20 KiB for each. Not here: what comes in pieces or in chunks,
-//! HTTP/1.0, `Connection: close` and `Expect`. They go through `exchange`.
+//! So a hundred requests may wait for one commit, where hyper would hold 20 KiB for each, and `/health` waits for nobody. What an answer
+//! holds while its client does not read is bounded by the turns all the same: a large one takes one, and so does a body made piece by
+//! piece that has an end. Not here: what comes in pieces or in chunks, HTTP/1.0, `Connection: close` and `Expect`. They go through
+//! `exchange`.
 
 use std::cell::Cell;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
 use hyper::{Method, StatusCode};
 
 use super::alarm::Alarm;
-use super::connection::Outcome;
+use super::connection::{self, Outcome};
 use super::line::Line;
 use super::port::{Seat, Share, Turn};
+use super::refusal::Refusal;
 use super::service::{Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Pace, Service};
 use super::upgrade;
 
 /// A piece of a streamed body below this goes out together with what is before and behind it.
 const SMALL_BYTES: usize = 512;
+/// Bytes of an answer that may wait for its reader without being counted.
+const STALLED_FREE_BYTES: usize = 1024;
+
+/// What a request holds of what all share.
+pub(super) struct Held<'s> {
+    pub(super) turn: Option<Turn<'s>>,
+    pub(super) share: Share,
+    seat: &'s Seat,
+    peer: SocketAddr,
+}
+
+impl<'s> Held<'s> {
+    pub(super) fn nothing(seat: &'s Seat, peer: SocketAddr) -> Self {
+        Self { turn: None, share: Share::new(&seat.port, peer.ip()), seat, peer }
+    }
+
+    fn let_go(&mut self) {
+        self.turn = None;
+        self.share.clear();
+    }
+
+    /// Whether an answer that holds so many bytes may wait for its reader.
+    fn may_stall(&mut self, bytes: usize) -> bool {
+        self.share.clear();
+        if bytes <= STALLED_FREE_BYTES {
+            self.turn = None;
+            return true;
+        }
+        if self.turn.is_none() {
+            self.turn = self.seat.port.try_turn(self.peer.ip());
+        }
+        self.turn.is_some() || self.share.try_grow(bytes)
+    }
+}
 
 /// The request at hand, if it can be answered here: taken off the line, its body within the share of all bodies.
 pub(super) fn take(line: &mut Line, peer: SocketAddr, share: &mut Share) -> Option<Incoming> {
@@ -47,28 +85,35 @@ pub(super) fn take(line: &mut Line, peer: SocketAddr, share: &mut Share) -> Opti
 pub(super) async fn exchange(
     line: &mut Line,
     alarm: &mut Alarm,
-    seat: &Seat,
-    (turn, share): (Turn<'_>, Share),
+    mut held: Held<'_>,
     service: &Rc<dyn Service>,
     request: Incoming,
 ) -> Outcome {
+    let seat = held.seat;
     let is_head = request.method == Method::HEAD;
     let pace = Rc::clone(&request.pace);
-    let mut held = Some((turn, share));
     let Some(answer) = handled(line, &mut held, service.handle(request), &pace).await else {
         return Outcome::Lost;
     };
     let is_closing = answer.close || seat.port.is_stopping();
-    let stall_max = seat.port.limits().write_stall_max;
+    let is_lasting = pace.get() == Pace::Lasting;
+    if let AnswerBody::Stream(source) = &answer.body
+        && !(is_head || is_lasting || source.is_endless() || held.turn.is_some())
+    {
+        held.turn = connection::turn(alarm, held.peer, seat).await;
+        if held.turn.is_none() {
+            return connection::refuse(Refusal::Busy, line, alarm, held.peer, seat).await;
+        }
+    }
     let head = head_of(&answer, seat, is_closing, is_head);
     let was_sent = match answer.body {
-        _ if is_head => line.send(alarm, &head, &[], stall_max).await,
-        AnswerBody::Empty => line.send(alarm, &head, &[], stall_max).await,
-        AnswerBody::Static(bytes) => line.send(alarm, &head, bytes, stall_max).await,
-        AnswerBody::Bytes(bytes) => line.send(alarm, &head, &bytes, stall_max).await,
+        _ if is_head => send_whole(line, alarm, held, &head, &[], 0).await,
+        AnswerBody::Empty => send_whole(line, alarm, held, &head, &[], 0).await,
+        AnswerBody::Static(bytes) => send_whole(line, alarm, held, &head, bytes, 0).await,
+        AnswerBody::Bytes(bytes) => send_whole(line, alarm, held, &head, &bytes, bytes.capacity()).await,
         AnswerBody::Stream(source) => {
             // Boxed: a connection must not hold the room of a stream for good.
-            Box::pin(stream(line, alarm, seat, held, source, (head, pace.get() == Pace::Lasting))).await
+            Box::pin(stream(line, alarm, held, source, head, is_lasting)).await
         }
     };
     match (was_sent, is_closing) {
@@ -78,10 +123,36 @@ pub(super) async fn exchange(
     }
 }
 
+/// Sends an answer that is there whole, of which so many bytes are in memory until it is with the kernel.
+async fn send_whole(
+    line: &mut Line,
+    alarm: &mut Alarm,
+    mut held: Held<'_>,
+    head: &[u8],
+    body: &[u8],
+    body_bytes: usize,
+) -> bool {
+    let stall_max = held.seat.port.limits().write_stall_max;
+    let mut sending = pin!(line.send(alarm, head, body, stall_max));
+    let mut is_stalled = false;
+    poll_fn(|cx| {
+        let sent = sending.as_mut().poll(cx);
+        if sent.is_pending() && !std::mem::replace(&mut is_stalled, true) && !held.may_stall(body_bytes) {
+            log::debug!(
+                "answer_dropped peer={} why=\"too many large answers wait for their readers\"",
+                held.peer
+            );
+            return Poll::Ready(false);
+        }
+        sent
+    })
+    .await
+}
+
 /// The answer; `None` if the client left before one that takes long.
 async fn handled(
     line: &mut Line,
-    held: &mut Option<(Turn<'_>, Share)>,
+    held: &mut Held<'_>,
     mut handling: Handling,
     pace: &Cell<Pace>,
 ) -> Option<Answer> {
@@ -90,7 +161,7 @@ async fn handled(
             return Poll::Ready(Some(answer));
         }
         if pace.get() != Pace::Prompt {
-            *held = None;
+            held.let_go();
         }
         if pace.get() == Pace::Lasting {
             return line.poll_left(cx).map(|()| None);
@@ -104,11 +175,13 @@ async fn handled(
 async fn stream(
     line: &mut Line,
     alarm: &mut Alarm,
-    seat: &Seat,
-    mut held: Option<(Turn<'_>, Share)>,
+    mut held: Held<'_>,
     mut source: Box<dyn ChunkSource>,
-    (head, is_lasting): (Vec<u8>, bool),
+    head: Vec<u8>,
+    is_lasting: bool,
 ) -> bool {
+    let seat = held.seat;
+    held.share.clear();
     let stall_max = seat.port.limits().write_stall_max;
     let is_endless = source.is_endless();
     let mut out = head;
@@ -125,7 +198,7 @@ async fn stream(
                 return Poll::Ready(Some(None));
             }
             if is_endless || is_lasting {
-                held = None;
+                held.let_go();
                 return line.poll_left(cx).map(|()| None);
             }
             Poll::Pending

@@ -204,6 +204,13 @@ impl Line {
         if self.is_simple { whole.split_at_checked(self.head_bytes) } else { None }
     }
 
+    /// Whether the request at hand is whole and holds next to nothing: one that reads, without a body.
+    pub(super) fn is_light(&self) -> bool {
+        self.whole().is_some_and(|(head, body)| {
+            body.is_empty() && (head.starts_with(b"GET ") || head.starts_with(b"HEAD "))
+        })
+    }
+
     /// Drops the request at hand, of which all is here.
     pub(super) fn pass_over(&mut self) {
         if let Left::Exactly(bytes) = self.left {

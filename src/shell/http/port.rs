@@ -230,6 +230,13 @@ impl Port {
         Turn { _foreign: foreign, _any: self.turns.acquire().await }
     }
 
+    /// The turn of a request from `address`, if it may have one at once.
+    pub(super) fn try_turn(&self, address: IpAddr) -> Option<Turn<'_>> {
+        let is_exempt = self.limits.loopback_exempt && address.is_loopback();
+        let foreign = if is_exempt { None } else { Some(self.foreign_turns.try_acquire()?) };
+        Some(Turn { _foreign: foreign, _any: self.turns.try_acquire()? })
+    }
+
     /// A seat for a new connection from `address`, or `None` if there are too many.
     pub(in crate::shell) fn try_seat(self: &Rc<Port>, address: IpAddr) -> Option<Seat> {
         let mut seats = self.seats.borrow_mut();
