@@ -137,6 +137,52 @@ fn requests_without_a_pause_keep_nobody_waiting_and_do_not_hold_up_a_stop() {
     assert!(status.success() && took < WAIT_MAX, "{status} after {took:?}");
 }
 
+/// Sends this over so many connections, and reads nothing.
+fn stall(world: &World, count: usize, bytes: &str) -> Vec<TcpStream> {
+    let send = |mut stream: TcpStream| {
+        stream.write_all(bytes.as_bytes()).unwrap();
+        stream
+    };
+    let held = (0..count).map(|_| send(world.connect())).collect();
+    // They are read, or never will be: connections are taken in the order in which they come.
+    assert_eq!(client::get(world.address, "/openapi.json").unwrap().status, 200);
+    held
+}
+
+#[test]
+fn readers_that_stall_and_bodies_held_back_keep_nobody_waiting_who_only_asks() {
+    let world = World::started("");
+    let reader = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(30);
+    let body = "POST /api/webhooks/chainbot/event HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n";
+    for bytes in [&*reader, body] {
+        let asked = Instant::now();
+        let _held = stall(&world, 16, bytes);
+        assert_eq!(client::get(world.address, "/health").unwrap().status, 200);
+        assert!(asked.elapsed() < WAIT_MAX, "{:?} behind {}", asked.elapsed(), &bytes[..20]);
+    }
+}
+
+#[test]
+fn a_byte_behind_a_long_head_does_not_keep_others_from_sending_bodies() {
+    let world = World::started("");
+    let long =
+        format!("GET /api/events/stream HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\nG", "x".repeat(2_200));
+    let _streams = stall(&world, 32, &long);
+    let body = r#"{"event_type":"e"}"#;
+    let mut poster = world.connect();
+    write!(
+        poster,
+        "POST /api/webhooks/chainbot/event HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .unwrap();
+    // Behind the head, so that it is taken in as a body.
+    thread::sleep(Duration::from_millis(50));
+    poster.write_all(body.as_bytes()).unwrap();
+    let head = read_head(&mut poster);
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+}
+
 #[test]
 fn fragments_of_a_message_without_end_keep_nobody_waiting() {
     let world = World::started("");

@@ -777,6 +777,26 @@ fn long_heads_are_counted_among_the_bodies() {
 }
 
 #[test]
+fn what_lies_behind_a_long_head_does_not_keep_the_room_of_the_head() {
+    let limits = Limits { head_time_max: PATIENCE, body_time_max: PATIENCE, ..quick() };
+    against(limits, async |server| {
+        let mut streams = Vec::new();
+        let long = format!("GET /endless HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\nG", "a".repeat(2_200));
+        for _ in 0..limits.bodies_bytes_max / 6_144 {
+            let mut client = server.client().await;
+            client.send(&long).await;
+            client.head().await;
+            streams.push(client);
+        }
+        let mut other = server.client().await;
+        other.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n").await;
+        Timer::after(Duration::from_millis(5)).await;
+        other.send("b").await;
+        assert_eq!(other.reply().await.status, 200);
+    });
+}
+
+#[test]
 fn a_turn_that_does_not_come_is_answered_503() {
     let limits = Limits { exchanges_max: 1, ..quick() };
     against(limits, async |server| {

@@ -281,6 +281,11 @@ impl Line {
             self.share = None;
         } else {
             self.ahead.drain(..n);
+            // What is left may stay for as long as an answer lasts: it must not hold what a long head was given.
+            if self.share.is_some() && self.ahead.len() <= AHEAD_FREE_BYTES {
+                self.ahead.shrink_to_fit();
+                self.share = None;
+            }
         }
     }
 
