@@ -1,7 +1,7 @@
 //! What the loop sleeps in: one epoll for each thread that has a loop, its timers, and the futures that wait for them.
 //!
 //! Every source is registered once, edge-triggered, for both directions; what has not been read until the kernel says "would
-//! block" is not asked for again, and what has been is not tried before the kernel says that there is more. Nobody else drives
+//! block", or gives less than it could, is not asked for again, and what has been is not tried before the kernel says that there is more. Nobody else drives
 //! it: a loop that works sleeps in no other place (decisions/0022). What always has something to read rests now and then: within one
 //! poll of a task nobody else is run.
 //!
@@ -270,9 +270,11 @@ impl Reactor {
         let readiness = self.sources.borrow().get(key).cloned();
         if let Some(readiness) = readiness {
             let both = EventFlags::HUP | EventFlags::ERR;
+            let ending = EventFlags::RDHUP | both;
             readiness.tell(
-                flags.intersects(EventFlags::IN | EventFlags::RDHUP | both),
+                flags.intersects(EventFlags::IN | ending),
                 flags.intersects(EventFlags::OUT | both),
+                flags.intersects(ending),
             );
         }
     }

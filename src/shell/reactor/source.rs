@@ -21,12 +21,19 @@ pub(super) struct Readiness {
     read: Half,
     write: Half,
     stretch: Stretch,
+    /// The peer will send no more, or the connection is broken: what is left to read ends with that.
+    is_ending: Cell<bool>,
 }
 
 impl Default for Readiness {
     /// Nobody knows before it was tried.
     fn default() -> Self {
-        Self { read: Half::ready(), write: Half::ready(), stretch: Stretch::default() }
+        Self {
+            read: Half::ready(),
+            write: Half::ready(),
+            stretch: Stretch::default(),
+            is_ending: Cell::new(false),
+        }
     }
 }
 
@@ -61,7 +68,10 @@ impl Stretch {
 }
 
 impl Readiness {
-    pub(super) fn tell(&self, is_readable: bool, is_writable: bool) {
+    pub(super) fn tell(&self, is_readable: bool, is_writable: bool, is_ending: bool) {
+        if is_ending {
+            self.is_ending.set(true);
+        }
         if is_readable {
             self.read.tell();
         }
@@ -172,6 +182,14 @@ impl<T: AsFd> Async<T> {
         polled
     }
 
+    /// A read had more room than there was to read. What comes later is an event of its own (epoll(7), about edge-triggered streams), and so is the end,
+    /// unless it was told of before.
+    fn on_short_read(&self) {
+        if !self.readiness.is_ending.get() {
+            self.readiness.read.is_worth_a_try.set(false);
+        }
+    }
+
     fn poll_out<R>(&self, cx: &mut Context<'_>, write: impl FnMut() -> io::Result<R>) -> Poll<io::Result<R>> {
         self.reactor.breathe();
         self.readiness.write.poll(cx, write)
@@ -235,7 +253,14 @@ where
     for<'a> &'a T: Read,
 {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_in(cx, || (&self.io).read(bytes))
+        let polled = self.poll_in(cx, || (&self.io).read(bytes));
+        if let Poll::Ready(Ok(n)) = polled
+            && n > 0
+            && n < bytes.len()
+        {
+            self.on_short_read();
+        }
+        polled
     }
 }
 

@@ -1,7 +1,7 @@
 #![allow(clippy::disallowed_methods, reason = "time and threads are what is tested")]
 
 use std::cell::Cell;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -67,6 +67,99 @@ fn a_source_that_has_nothing_is_asked_once_and_not_again_before_the_kernel_tells
     theirs.write_all(b"x").unwrap();
     assert_eq!(block_on(reading).unwrap(), 1);
     assert_eq!(asked.get(), 2);
+}
+
+/// Counts how often it is read.
+struct Counted(UnixStream, Cell<u32>);
+
+impl AsFd for Counted {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Read for &Counted {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.1.set(self.1.get() + 1);
+        (&self.0).read(bytes)
+    }
+}
+
+#[test]
+fn a_read_that_found_less_than_it_could_take_is_not_followed_by_another_before_the_kernel_tells() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let mut ours = Async::new(Counted(ours, Cell::new(0))).unwrap();
+    let mut eight = [0; 8];
+    for round in 1..=3 {
+        theirs.write_all(b"abc").unwrap();
+        assert_eq!(block_on(ours.read(&mut eight)).unwrap(), 3);
+        assert!(waits(&mut ours.read(&mut eight)));
+        assert_eq!(ours.get_ref().1.get(), round);
+    }
+    theirs.write_all(b"abcdefgh").unwrap();
+    assert_eq!(block_on(ours.read(&mut eight)).unwrap(), 8);
+    theirs.write_all(b"i").unwrap();
+    assert_eq!(block_on(ours.read(&mut eight)).unwrap(), 1, "full, so it was tried again");
+}
+
+/// What is read to the end, which must come.
+fn to_the_end(ours: &mut Async<TcpStream>) -> String {
+    let mut text = String::new();
+    let reading = async { ours.read_to_string(&mut text).await.map(drop) };
+    let late = async {
+        Timer::after(Duration::from_secs(10)).await;
+        Err(io::ErrorKind::TimedOut.into())
+    };
+    block_on(future::or(reading, late)).unwrap();
+    text
+}
+
+#[test]
+fn the_end_is_found_whenever_it_comes() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tcp_pair = || {
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, theirs)
+    };
+    let end = |mut theirs: TcpStream| {
+        theirs.write_all(b"last").unwrap();
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        // Until it has arrived on this side of loopback, too.
+        thread::sleep(Duration::from_millis(5));
+        theirs
+    };
+
+    let (ours, theirs) = tcp_pair();
+    let _theirs = end(theirs);
+    assert_eq!(to_the_end(&mut Async::new(ours).unwrap()), "last", "before it was watched");
+
+    let (ours, theirs) = tcp_pair();
+    let mut ours = Async::new(ours).unwrap();
+    let _theirs = end(theirs);
+    assert_eq!(to_the_end(&mut ours), "last", "before the first event");
+
+    let (ours, theirs) = tcp_pair();
+    let mut ours = Async::new(ours).unwrap();
+    assert!(waits(&mut ours.read(&mut [0; 8])));
+    let _theirs = end(theirs);
+    assert_eq!(to_the_end(&mut ours), "last", "in one event");
+
+    let (ours, mut theirs) = tcp_pair();
+    let mut ours = Async::new(ours).unwrap();
+    assert!(waits(&mut ours.read(&mut [0; 8])));
+    theirs.write_all(b"first, ").unwrap();
+    thread::sleep(Duration::from_millis(5));
+    block_on(async {});
+    assert!(ours.is_told_readable(), "told of the first bytes alone");
+    let _theirs = end(theirs);
+    assert_eq!(to_the_end(&mut ours), "first, last", "between the event and the read");
+
+    let (ours, mut theirs) = tcp_pair();
+    let mut ours = Async::new(ours).unwrap();
+    theirs.write_all(b"x").unwrap();
+    assert_eq!(block_on(ours.read(&mut [0; 8])).unwrap(), 1);
+    theirs.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(to_the_end(&mut ours), "", "behind the last read");
 }
 
 #[test]
