@@ -1,6 +1,10 @@
 //! The open port on real sockets: what it answers, what it refuses, and what it does when a client misbehaves.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "outside the agent: a client in a thread of its own, and a helper that cannot go on should stop the test"
+)]
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -553,6 +557,41 @@ fn a_client_that_never_reads_is_closed_with_one_piece_at_most_in_memory() {
         let made = server.echo.pieces.get();
         assert!(whole > 0 && made - whole <= 1, "{made} pieces made, {whole} taken");
     });
+}
+
+#[test]
+fn others_are_answered_between_the_pieces_of_a_body_that_is_taken_at_once() {
+    // The second goes through hyper.
+    for more in ["", "Connection: close\r\n"] {
+        against(quick(), async |server| {
+            let mut reader = server.client().await;
+            reader.send(format!("GET /flood HTTP/1.1\r\nHost: a\r\n{more}\r\n")).await;
+            reader.head().await;
+            let taking = std::thread::spawn({
+                let mut socket = reader.socket.get_ref().try_clone().unwrap();
+                move || {
+                    let mut bytes = [0; 65_536];
+                    loop {
+                        match io::Read::read(&mut socket, &mut bytes) {
+                            Ok(1..) => {}
+                            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                            _ => break,
+                        }
+                    }
+                }
+            });
+            let mut other = server.client().await;
+            for _ in 0..20 {
+                let before = server.echo.pieces.get();
+                other.send(GET).await;
+                assert_eq!(other.reply().await.status, 200);
+                let meanwhile = server.echo.pieces.get() - before;
+                assert!(meanwhile < 1_000, "{meanwhile} pieces were made meanwhile");
+            }
+            reader.socket.get_ref().shutdown(Shutdown::Both).unwrap();
+            taking.join().unwrap();
+        });
+    }
 }
 
 #[test]

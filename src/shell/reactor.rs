@@ -82,10 +82,24 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
 
 /// Goes on when everybody else who can has had a turn, and those whom the kernel has news for.
 pub async fn rest() {
-    // Without a reactor nobody waits for anything.
-    let Ok(reactor) = Reactor::of_thread() else { return };
-    let round = reactor.round.get();
-    poll_fn(|cx| if reactor.round.get() == round { reactor.poll_rest(cx) } else { Poll::Ready(()) }).await;
+    let mut has_rested = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_rested, true) {
+            return Poll::Ready(());
+        }
+        wake_rested(cx);
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Has the task woken when everybody else who can go on has had a turn.
+pub fn wake_rested(cx: &Context<'_>) {
+    match Reactor::of_thread() {
+        Ok(reactor) => reactor.resting.borrow_mut().push(cx.waker().clone()),
+        // Without a reactor nobody waits for anything.
+        Err(_) => cx.waker().wake_by_ref(),
+    }
 }
 
 /// How a loop that sleeps is woken.
@@ -245,11 +259,6 @@ impl Reactor {
         self.turn(at_once || is_anybody_resting);
         self.round.set(self.round.get() + 1);
         self.resting.take().into_iter().for_each(Waker::wake);
-    }
-
-    fn poll_rest<T>(&self, cx: &Context<'_>) -> Poll<T> {
-        self.resting.borrow_mut().push(cx.waker().clone());
-        Poll::Pending
     }
 
     /// Wakes whoever the kernel has news for, if nobody has looked for a while: an executor goes through many tasks before its

@@ -29,6 +29,7 @@ use super::port::{Seat, Share, Turn};
 use super::refusal::Refusal;
 use super::service::{Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Pace, Service};
 use super::upgrade;
+use crate::shell::reactor;
 
 /// A piece of a streamed body below this goes out together with what is before and behind it.
 const SMALL_BYTES: usize = 512;
@@ -221,6 +222,8 @@ async fn stream(
                         return false;
                     }
                     out = b"\r\n".to_vec();
+                    // To make a piece takes time, and a client that takes each at once never ends the poll.
+                    reactor::rest().await;
                     continue;
                 }
             }
@@ -233,6 +236,7 @@ async fn stream(
         if !line.send(alarm, &std::mem::take(&mut out), &[], stall_max).await {
             return false;
         }
+        reactor::rest().await;
     }
 }
 

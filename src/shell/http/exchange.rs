@@ -26,6 +26,7 @@ use super::body::Taken;
 use super::port::{Port, Share};
 use super::refusal::Refusal;
 use super::service::{Answer, AnswerBody, Chunk, ChunkSource, Incoming, Pace, Service};
+use crate::shell::reactor;
 
 /// What the parts of one exchange tell each other.
 pub(super) struct Exchange {
@@ -116,7 +117,7 @@ impl Exchange {
     pub(super) fn on_flushed(&self, cx: &mut Context<'_>) {
         self.is_chunk_unsent.set(false);
         if self.is_chunk_awaited.take() {
-            cx.waker().wake_by_ref();
+            reactor::wake_rested(cx);
         }
         if self.is_answered.get() {
             self.is_finished.set(true);

@@ -175,7 +175,8 @@ impl<T: AsFd> Async<T> {
         let Readiness { read: half, stretch, .. } = &*self.readiness;
         let now = self.reactor.breathe();
         if half.is_worth_a_try.get() && stretch.must_rest(now, self.reactor.round.get()) {
-            return self.reactor.poll_rest(cx);
+            self.reactor.resting.borrow_mut().push(cx.waker().clone());
+            return Poll::Pending;
         }
         let polled = half.poll(cx, read);
         stretch.on_read(now, polled.is_pending());
