@@ -607,6 +607,19 @@ fn an_endless_stream_ends_when_its_client_leaves() {
 }
 
 #[test]
+fn a_client_that_leaves_is_noticed_whatever_it_sent_ahead() {
+    against(Limits { write_stall_max: PATIENCE, ..quick() }, async |server| {
+        for path in ["/endless", "/lasting"] {
+            let mut client = server.client().await;
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n{}", GET.repeat(200))).await;
+            server.wait_until_open(1).await;
+            client.socket.get_ref().shutdown(Shutdown::Write).unwrap();
+            server.wait_until_open(0).await;
+        }
+    });
+}
+
+#[test]
 fn connections_beyond_the_limit_are_turned_away_and_seats_come_free() {
     let limits = Limits { head_time_max: PATIENCE, ..quick() };
     against(limits, async |server| {

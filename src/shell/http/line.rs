@@ -289,7 +289,8 @@ impl Line {
         }
     }
 
-    /// Ready when the client has closed its side or broken the connection after its request; reads ahead to find out.
+    /// Ready when the client has closed its side or broken the connection after its request; reads ahead to find
+    /// out, as far as there is room.
     pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.left != Left::Exactly(0) {
             return Poll::Pending;
@@ -300,7 +301,8 @@ impl Line {
                 Ok(_) => {}
             }
         }
-        Poll::Pending
+        // There is no room to read on, but the kernel tells of the end before what is in front of it was read.
+        self.socket.poll_ending(cx)
     }
 
     pub(super) fn poll_write(

@@ -37,6 +37,14 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Ready when the client will send no more, or has broken the connection.
+    pub(super) fn poll_ending(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Plain(socket) => socket.poll_ending(cx),
+            Self::Tls(tls) => tls.socket().poll_ending(cx),
+        }
+    }
+
     /// Ends the writing half, so that the client sees an end; whether that could be done.
     pub(super) fn shut_down(&mut self, cx: &mut Context<'_>) -> bool {
         let socket = match self {

@@ -109,12 +109,16 @@ impl Half {
                 done => return Poll::Ready(done),
             }
         }
+        self.watch(cx);
+        Poll::Pending
+    }
+
+    fn watch(&self, cx: &mut Context<'_>) {
         let is_known = self.waker.borrow().as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         if !is_known {
             // What was there is dropped outside: with a waker may go a task.
             let _before = self.waker.replace(Some(cx.waker().clone()));
         }
-        Poll::Pending
     }
 }
 
@@ -181,6 +185,15 @@ impl<T: AsFd> Async<T> {
         let polled = half.poll(cx, read);
         stretch.on_read(now, polled.is_pending());
         polled
+    }
+
+    /// Ready when the peer will send no more or the connection is broken, whatever is left to read.
+    pub fn poll_ending(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.readiness.is_ending.get() {
+            return Poll::Ready(());
+        }
+        self.readiness.read.watch(cx);
+        Poll::Pending
     }
 
     /// A read had more room than there was to read. What comes later is an event of its own (epoll(7), about edge-triggered streams), and so is the end,
