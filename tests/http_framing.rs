@@ -562,7 +562,7 @@ fn a_client_that_never_reads_is_closed_with_one_piece_at_most_in_memory() {
 #[test]
 fn others_are_answered_between_the_pieces_of_a_body_that_is_taken_at_once() {
     // The second goes through hyper.
-    for more in ["", "Connection: close\r\n"] {
+    for more in ["", "Expect: 100-continue\r\n"] {
         against(quick(), async |server| {
             let mut reader = server.client().await;
             reader.send(format!("GET /flood HTTP/1.1\r\nHost: a\r\n{more}\r\n")).await;
@@ -675,10 +675,12 @@ fn who_only_reads_waits_for_no_turn() {
         held_back.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n").await;
         server.wait_until_open(1).await;
         let mut reader = server.client().await;
-        for _ in 0..2 {
-            reader.send(GET).await;
-            assert_eq!(reader.reply().await.status, 200);
-        }
+        reader.send(GET).await;
+        assert_eq!(reader.reply().await.status, 200);
+        reader.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        let last = reader.reply().await;
+        assert!(last.status == 200 && last.head.contains("connection: close"), "{}", last.head);
+        assert!(reader.is_closed().await);
         let mut poster = server.client().await;
         poster.send(POST).await;
         held_back.send("b".repeat(100)).await;
@@ -773,7 +775,7 @@ fn the_same_is_answered_with_and_without_hyper() {
             for method in ["GET", "HEAD", "OPTIONS", "POST"] {
                 let mut seen = Vec::new();
                 // The second of them is kept for hyper.
-                for more in ["", "Connection: close\r\n"] {
+                for more in ["", "Expect: 100-continue\r\n"] {
                     let mut client = server.client().await;
                     client.send(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{more}\r\n")).await;
                     client.socket.get_ref().shutdown(Shutdown::Write).unwrap();

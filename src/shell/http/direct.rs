@@ -9,7 +9,7 @@
 //!
 //! So a hundred requests may wait for one commit, where hyper would hold 20 KiB for each, and `/health` waits for nobody. What an answer
 //! holds while its client does not read is bounded by the turns all the same: a large one takes one, and so does a body made piece by
-//! piece that has an end. Not here: what comes in pieces or in chunks, HTTP/1.0, `Connection: close` and `Expect`. They go through
+//! piece that has an end. Not here: what comes in pieces or in chunks, HTTP/1.0 and `Expect`. They go through
 //! `exchange`.
 
 use std::cell::Cell;
@@ -96,7 +96,7 @@ pub(super) async fn exchange(
     let Some(answer) = handled(line, &mut held, service.handle(request), &pace).await else {
         return Outcome::Lost;
     };
-    let is_closing = answer.close || seat.port.is_stopping();
+    let is_closing = answer.close || !line.is_kept || seat.port.is_stopping();
     let is_lasting = pace.get() == Pace::Lasting;
     if let AnswerBody::Stream(source) = &answer.body
         && !(is_head || is_lasting || source.is_endless() || held.turn.is_some())

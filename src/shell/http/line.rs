@@ -78,6 +78,8 @@ pub(super) struct Line {
     wants_upgrade: bool,
     head_bytes: usize,
     is_simple: bool,
+    /// Whether the client wants to go on after the request at hand.
+    pub(super) is_kept: bool,
     /// What of the memory for large bodies the bytes ahead hold.
     share: Option<Share>,
 }
@@ -93,6 +95,7 @@ impl Line {
             wants_upgrade: false,
             head_bytes: 0,
             is_simple: false,
+            is_kept: true,
             share: None,
         }
     }
@@ -176,7 +179,8 @@ impl Line {
         let head_bytes = head.len as u64;
         self.wants_upgrade = head.wants_upgrade && head.framing == Framing::None;
         self.head_bytes = head.len;
-        self.is_simple = head.keep_alive && !head.is_http10 && !head.expects_continue && !head.wants_upgrade;
+        self.is_simple = !head.is_http10 && !head.expects_continue && !head.wants_upgrade;
+        self.is_kept = head.keep_alive;
         self.left = match head.framing {
             Framing::None => Left::Exactly(head_bytes),
             Framing::Length(bytes) if bytes > body_bytes_max as u64 => {
