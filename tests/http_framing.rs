@@ -73,8 +73,8 @@ impl Service for Echo {
             "/static" => AnswerBody::Static(vec![b'x'; LARGE_BYTES].leak()),
             _ => AnswerBody::Bytes(asked.into_bytes()),
         };
-        let answer =
-            Answer { status: 200, headers: Vec::new(), content_type: "text/plain", body, close: false };
+        let status = if request.path == "/too-large" { 413 } else { 200 };
+        let answer = Answer { status, headers: Vec::new(), content_type: "text/plain", body, close: false };
         let may_answer = self.may_answer.clone();
         match &*request.path {
             "/lasting" => request.pace.set(Pace::Lasting),
@@ -414,6 +414,30 @@ fn unescape(text: &str) -> Vec<u8> {
         }
     }
     bytes
+}
+
+#[test]
+fn a_body_that_turns_out_too_large_is_refused_in_the_same_words() {
+    against(quick(), async |server| {
+        let mut client = server.client().await;
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n").await;
+        client.send(vec![b'b'; 65_537]).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 413 Content Too Large\r\n"));
+    });
+}
+
+#[test]
+fn a_stream_over_http_1_0_says_that_it_ends_with_its_connection() {
+    against(quick(), async |server| {
+        for path in ["/pieces", "/"] {
+            let mut client = server.client().await;
+            let fields = "Host: a\r\nConnection: keep-alive\r\n";
+            client.send(format!("GET {path} HTTP/1.0\r\n{fields}\r\n")).await;
+            let head = client.head().await;
+            assert_eq!(head.contains("connection: close"), path == "/pieces", "{head}");
+            assert_eq!(head.contains("connection: keep-alive"), path == "/", "{head}");
+        }
+    });
 }
 
 #[test]
@@ -771,7 +795,7 @@ fn requests_that_wait_for_one_commit_keep_none_waiting() {
 #[test]
 fn the_same_is_answered_with_and_without_hyper() {
     against(Limits { head_time_max: PATIENCE, ..quick() }, async |server| {
-        for path in ["/", "/pieces", "/?a=b", "*"] {
+        for path in ["/", "/pieces", "/?a=b", "*", "/too-large"] {
             for method in ["GET", "HEAD", "OPTIONS", "POST"] {
                 let mut seen = Vec::new();
                 // The second of them is kept for hyper.

@@ -27,7 +27,7 @@ use super::connection::{self, Outcome};
 use super::line::Line;
 use super::port::{Seat, Share, Turn};
 use super::refusal::Refusal;
-use super::service::{Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Pace, Service};
+use super::service::{Answer, AnswerBody, Chunk, ChunkSource, Handling, Incoming, Pace, Service, reason_of};
 use super::upgrade;
 use crate::shell::reactor;
 
@@ -242,13 +242,10 @@ async fn stream(
 
 /// The head of an answer; counts it.
 fn head_of(answer: &Answer, seat: &Seat, is_closing: bool, is_head: bool) -> Vec<u8> {
-    let status = match StatusCode::from_u16(answer.status) {
-        Ok(status) if (200..600).contains(&answer.status) => status,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
+    let status = answer.sent_status();
     seat.port.count(status.as_u16());
     let mut head = Vec::with_capacity(256);
-    for part in ["HTTP/1.1 ", status.as_str(), " ", status.canonical_reason().unwrap_or("Unknown")] {
+    for part in ["HTTP/1.1 ", status.as_str(), " ", reason_of(status)] {
         head.extend_from_slice(part.as_bytes());
     }
     if !answer.content_type.is_empty() {

@@ -18,14 +18,15 @@ use std::time::Instant;
 
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Bytes;
+use hyper::ext::ReasonPhrase;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, Version};
 
 use super::alarm::now;
 use super::body::Taken;
 use super::port::{Port, Share};
 use super::refusal::Refusal;
-use super::service::{Answer, AnswerBody, Chunk, ChunkSource, Incoming, Pace, Service};
+use super::service::{Answer, AnswerBody, Chunk, ChunkSource, Incoming, Pace, Service, reason_of};
 use crate::shell::reactor;
 
 /// What the parts of one exchange tell each other.
@@ -36,6 +37,7 @@ pub(super) struct Exchange {
     body_due: Cell<Option<Instant>>,
     is_body_late: Cell<bool>,
     write_due: Cell<Option<Instant>>,
+    is_http10: Cell<bool>,
     is_closing: Cell<bool>,
     is_endless: Cell<bool>,
     pace: Rc<Cell<Pace>>,
@@ -61,6 +63,7 @@ impl Exchange {
             body_due: Cell::new(Some(body_due)),
             is_body_late: Cell::new(false),
             write_due: Cell::new(None),
+            is_http10: Cell::new(false),
             is_closing: Cell::new(is_closing),
             is_endless: Cell::new(false),
             pace: Rc::default(),
@@ -126,6 +129,7 @@ impl Exchange {
 
     async fn answer(self: Rc<Exchange>, request: Request<hyper::body::Incoming>) -> Response<Outgoing> {
         let (head, body) = request.into_parts();
+        self.is_http10.set(head.version == Version::HTTP_10);
         let mut share = Share::new(&self.port, self.peer.ip());
         let body = match head.method {
             Method::CONNECT => Err(Refusal::Connect),
@@ -195,12 +199,11 @@ impl Exchange {
     }
 
     fn respond(self: Rc<Exchange>, answer: Answer) -> Response<Outgoing> {
-        let status = match StatusCode::from_u16(answer.status) {
-            Ok(status) if (200..600).contains(&answer.status) => status,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        let status = answer.sent_status();
         self.port.count(status.as_u16());
-        let is_closing = self.is_closing.get() || answer.close || self.port.is_stopping();
+        // Without chunks, which HTTP/1.0 does not have, only the end of the connection ends a body of unknown length.
+        let ends_by_close = self.is_http10.get() && matches!(answer.body, AnswerBody::Stream(_));
+        let is_closing = self.is_closing.get() || answer.close || ends_by_close || self.port.is_stopping();
         self.is_closing.set(is_closing);
         let content = match answer.body {
             AnswerBody::Empty => Content::Empty,
@@ -213,6 +216,9 @@ impl Exchange {
         };
         let mut response = Response::new(Outgoing { exchange: self, content });
         *response.status_mut() = status;
+        if status.canonical_reason() != Some(reason_of(status)) {
+            response.extensions_mut().insert(ReasonPhrase::from_static(reason_of(status).as_bytes()));
+        }
         let headers = response.headers_mut();
         if !answer.content_type.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, StatusCode};
 
 use super::stream::Stream;
 
@@ -54,6 +54,24 @@ pub struct Answer {
     pub body: AnswerBody,
     /// Whether the connection ends with this answer.
     pub close: bool,
+}
+
+impl Answer {
+    /// The status as it is sent.
+    pub(super) fn sent_status(&self) -> StatusCode {
+        match StatusCode::from_u16(self.status) {
+            Ok(status) if (200..600).contains(&self.status) => status,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// What is said beside a status (RFC 9110 section 15); hyper has the name of 413 from an older one.
+pub(super) fn reason_of(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large",
+        status => status.canonical_reason().unwrap_or("Unknown"),
+    }
 }
 
 /// The body of an answer.
