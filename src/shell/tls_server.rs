@@ -78,13 +78,16 @@ impl TlsServer {
 
     /// Says TLS's goodbye, as far as that goes without waiting.
     pub(super) fn say_goodbye(&mut self, cx: &mut Context<'_>) {
-        let UnbufferedStatus { state, .. } = self.tls.process_tls_records(&mut []);
+        let Self { tls, incoming, outgoing, .. } = self;
+        // It is shown what came in, as always: rustls remembers how far it was with half a message, and panics if that is not there.
+        let UnbufferedStatus { discard, state, .. } = tls.process_tls_records(incoming);
         if let Ok(ConnectionState::WriteTraffic(mut writer)) = state {
-            let start = self.outgoing.len();
-            self.outgoing.resize(start + RECORD_MORE_BYTES, 0);
-            let n = writer.queue_close_notify(&mut self.outgoing[start..]).unwrap_or(0);
-            self.outgoing.truncate(start + n);
+            let start = outgoing.len();
+            outgoing.resize(start + RECORD_MORE_BYTES, 0);
+            let n = writer.queue_close_notify(&mut outgoing[start..]).unwrap_or(0);
+            outgoing.truncate(start + n);
         }
+        drop_front(incoming, discard);
         let _ = self.poll_drain(cx);
     }
 
@@ -173,8 +176,8 @@ impl TlsServer {
                 }
                 Ok(_) => return Err(invalid("early data")),
                 Err(error) => {
-                    drop_front(incoming, discard);
-                    let alert = tls.process_tls_records(&mut []);
+                    // Shown the same bytes again, for the reason above; nothing is read from this connection any more.
+                    let alert = tls.process_tls_records(incoming);
                     if let Ok(ConnectionState::EncodeTlsData(mut data)) = alert.state {
                         encode(outgoing, |out| data.encode(out).map_err(room_of_encode))?;
                     }
