@@ -605,13 +605,15 @@ fn others_are_answered_between_the_pieces_of_a_body_that_is_taken_at_once() {
                 }
             });
             let mut other = server.client().await;
-            for _ in 0..20 {
+            let mut meanwhile = Vec::new();
+            for _ in 0..200 {
                 let before = server.echo.pieces.get();
                 other.send(GET).await;
                 assert_eq!(other.reply().await.status, 200);
-                let meanwhile = server.echo.pieces.get() - before;
-                assert!(meanwhile < 1_000, "{meanwhile} pieces were made meanwhile");
+                meanwhile.push(server.echo.pieces.get() - before);
             }
+            meanwhile.sort_unstable();
+            assert!(meanwhile[100] < 12, "{meanwhile:?} pieces were made meanwhile");
             reader.socket.get_ref().shutdown(Shutdown::Both).unwrap();
             taking.join().unwrap();
         });
