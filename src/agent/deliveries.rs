@@ -87,6 +87,8 @@ pub struct Delivery {
     backoff: Backoff,
     attempts: u32,
     last_fault: Option<String>,
+    /// The ledger could not be read for it the last time.
+    is_unreadable: bool,
     /// Which event, after how many confirmations of a path the last time, and how often.
     not_offered: Option<(Seq, u64, u32)>,
 }
@@ -106,6 +108,7 @@ impl Delivery {
             backoff: Backoff::new(ALEXOS_BACKOFF_BASE_MS, BACKOFF_MAX_MS),
             attempts: 0,
             last_fault: None,
+            is_unreadable: false,
             not_offered: None,
         }
     }
@@ -172,6 +175,7 @@ impl Delivery {
     /// Nothing that it wants was found up to `upto`.
     pub fn on_nothing(&mut self, now: Mono, upto: Seq) {
         if self.state == State::Fetching {
+            self.is_unreadable = false;
             self.advance(now, upto);
             self.enter(State::Idle, "nothing wanted");
         }
@@ -181,7 +185,16 @@ impl Delivery {
     pub fn on_unreadable(&mut self, now: Mono, rng: &mut Rng) {
         if self.state == State::Fetching {
             let wait = self.backoff.fail(rng);
+            self.is_unreadable = true;
             self.enter(State::Waiting { until: now.plus(wait) }, "ledger unreadable");
+        }
+    }
+
+    /// The ledger works again: whoever waits because of it need not. Those waits are not counted against the peer.
+    pub fn on_ledger_well(&mut self) {
+        if std::mem::take(&mut self.is_unreadable) {
+            self.backoff.reset();
+            self.wake();
         }
     }
 
@@ -193,6 +206,7 @@ impl Delivery {
 
     /// The fetched event is on its way. `is_news`: it tells of a dead letter.
     pub fn on_sending(&mut self, call: CallId, seq: Seq, is_news: bool) {
+        self.is_unreadable = false;
         self.enter(State::Sending { call, seq, is_news }, "fetched");
     }
 
@@ -429,6 +443,24 @@ mod tests {
         delivery.on_fetch_started();
         delivery.on_sending(CallId(1), Seq(seq), false);
         delivery.on_answer(Mono(now), verdict, Some(confirmations), &mut Rng::new(5))
+    }
+
+    #[test]
+    fn a_ledger_that_works_again_ends_the_waits_that_it_caused_and_no_others() {
+        let mut delivery = delivery(Destination::Alexos);
+        for now in [0, 100_000, 200_000, 400_000] {
+            assert!(delivery.is_due(Mono(now), Seq(99)));
+            delivery.on_fetch_started();
+            delivery.on_unreadable(Mono(now), &mut Rng::new(5));
+        }
+        assert!(!delivery.is_due(Mono(400_001), Seq(99)), "it waits");
+        assert!(delivery.is_failing());
+        delivery.on_ledger_well();
+        assert!(delivery.is_due(Mono(400_001), Seq(99)));
+        assert!(!delivery.is_failing(), "that was not its peer");
+        assert_eq!(send(&mut delivery, 400_001, 3, RETRY, 0), Change::Retried);
+        delivery.on_ledger_well();
+        assert!(!delivery.is_due(Mono(400_002), Seq(99)), "it waits for its peer");
     }
 
     #[test]

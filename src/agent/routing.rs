@@ -53,6 +53,7 @@ impl Agent {
 
     fn on_committed(&mut self, ticket: Ticket, oldest: Seq) {
         let before = self.journal.durable();
+        let was_failing = self.journal.fault().is_some();
         let Some(answers) = self.journal.on_committed(ticket) else {
             self.counters.answers_dropped += 1;
             return;
@@ -60,6 +61,11 @@ impl Agent {
         for (request, answer) in answers {
             self.count_stored(&answer);
             self.effects.push_back(Effect::Respond { request, answer });
+        }
+        if was_failing {
+            for delivery in &mut self.deliveries {
+                delivery.on_ledger_well();
+            }
         }
         self.oldest = self.oldest.max(oldest);
         if self.journal.durable() > before {

@@ -51,6 +51,13 @@ fn a_question_outlives_its_provider() {
     live(Plan::of(2068).bounded(), false).expect_right();
 }
 
+/// The disk was broken for minutes, and each reader of the ledger went on waiting, longer from try to try, after it was well again: a
+/// webhook that the clock had kept from its peer waited for the disk.
+#[test]
+fn readers_go_on_as_soon_as_the_ledger_works_again() {
+    live(Plan::of(5765).bounded(), false).expect_right();
+}
+
 /// ALEX OS became one without registration before an event had shown how it takes events: it was shown as registered for good.
 #[test]
 fn a_registration_that_is_no_longer_offered_is_noticed() {
