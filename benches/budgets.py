@@ -49,4 +49,6 @@ def lower(binary):
 
 if __name__ == "__main__":
     for given in sys.argv[1:]:
+        if not Path(given).is_file():
+            raise SystemExit(f"{given}: there is no such file")
         print(lower(given))
